@@ -1,0 +1,14 @@
+import { checkNodeVersion } from './bin/check-node.mjs'
+
+checkNodeVersion()
+
+export default {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2023' }, module: { type: 'es6' } }] },
+  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // Without watchman the crawl is plain; fixtures never count as tests.
+  watchman: false,
+  testTimeout: 60_000,
+  maxWorkers: 2,
+}

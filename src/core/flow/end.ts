@@ -1,0 +1,28 @@
+/** What an end of a connection is. Only `pod` is policed and selectable; see DESIGN.md §2. */
+export type EndKind =
+  | 'pod'
+  | 'node' // another node than the pod's own (Cilium remote-node)
+  | 'host' // the node the pod runs on
+  | 'external' // the world: its addresses live beside the edge, never in the identity
+  | 'kube-apiserver'
+  | 'ingress' // the CNI's own ingress proxy
+  | 'health' // the CNI's health endpoint
+  | 'networkset'
+  | 'unknown' // looks like a pod (or a service address) but cannot be named: quarantined, never an ipBlock
+
+/**
+ * How much of the pod's labels the record carried:
+ * `full` all; `identity-subset` Cilium's identity-relevant ones; `intersection` what all pods of a Calico
+ * aggregate share; `none` the format or the field mask left them out.
+ */
+export type LabelQuality = 'full' | 'identity-subset' | 'intersection' | 'none'
+
+export interface WorkloadRef {
+  readonly kind: string
+  readonly name: string
+}
+
+/** `record`: the log named the workload. `pod-name`: derived from a pod's name. */
+export type WorkloadEvidence = 'record' | 'pod-name' | 'none'
+
+export type Labels = Readonly<Record<string, string>>
