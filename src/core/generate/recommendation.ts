@@ -1,0 +1,76 @@
+import type { EdgeView } from '../flow/edge-view.ts'
+
+/** Why evidence did not become a rule; closed list, each with a text for people. */
+export type ReviewCode =
+  | 'only-denied' // every sighting was denied by policy: allowing it would bless what somebody forbade
+  | 'only-errors' // dropped for another reason than policy, never seen to work
+  | 'unknown-workload' // an end looks like a pod but could not be named
+  | 'unoriented' // nobody proved who opened it
+  | 'no-port' // the pod port is not known
+  | 'needs-node-cidr' // the peer is a node, or the CNI's own proxy
+  | 'needs-apiserver-cidr' // the peer is the Kubernetes API server
+  | 'needs-network-set' // the peer is a Calico network set whose addresses are not in the log
+  | 'needs-address' // an outside peer whose address the log left out
+  | 'too-many-addresses' // more outside addresses than are kept exactly
+  | 'may-be-pod' // an outside address inside a network where pods live
+  | 'peer-not-selectable' // no selector picks exactly the peer
+  | 'subject-not-selectable' // no selector picks exactly the subject; see `refused`
+  | 'foreign-cluster' // the peer is a pod of another cluster: NetworkPolicy cannot select it
+  | 'own-node' // from the pod's own node: always allowed, needs no rule
+  | 'own-pod' // a pod talking to itself cannot be blocked
+  | 'blocks-namespace-layer' // this workload keeps the namespace's default-deny from being emitted
+
+export interface ReviewItem {
+  /** Absent for items about a workload rather than an edge. */
+  readonly edge?: EdgeView
+  readonly workload?: string
+  readonly direction?: 'ingress' | 'egress'
+  readonly reason: { readonly code: ReviewCode; readonly text: string }
+}
+
+export interface RefusedWorkload {
+  /** `namespace/name (Kind)`. */
+  readonly workload: string
+  readonly reason: { readonly code: 'no-labels' | 'not-selectable' | 'incomplete-labels' | 'no-evidence' | 'not-verified'; readonly text: string }
+}
+
+/** Cells that the policies admit on purpose beyond the evidence. */
+export interface Widening {
+  /** `ns/name` of the policy. */
+  readonly policy: string
+  readonly reason: 'dns-both-protocols' | 'namespace-dns'
+  readonly text: string
+}
+
+export interface Certificate {
+  readonly sound: boolean
+  readonly tight: boolean
+  readonly irredundant: boolean
+  readonly rules: { readonly count: number; readonly lowerBound: number; readonly proven: boolean }
+  /** What tightness was checked against. */
+  readonly universe: {
+    readonly identities: number
+    readonly symbolicPods: number
+    readonly namespaces: number
+    readonly protocols: readonly string[]
+    readonly ports: string
+    readonly cellsChecked: number
+    readonly outside: string
+    readonly labelQuality: Readonly<Record<string, number>>
+  }
+  readonly widenings: readonly Widening[]
+}
+
+/** `recommend -o json` (CONTRACTS): schema flowfence.recommendation/v1. */
+export interface RecommendationDocument {
+  readonly schema: 'flowfence.recommendation/v1'
+  readonly cluster: string
+  readonly window: { readonly since: string | null; readonly until: string | null }
+  /** Kubernetes NetworkPolicy objects, sorted by namespace and name. */
+  readonly policies: readonly Readonly<Record<string, unknown>>[]
+  readonly certificate: Certificate
+  /** `ns/name` of a policy -> `ingress[0]` -> the edges that justify the rule. */
+  readonly evidence: Readonly<Record<string, Readonly<Record<string, readonly EdgeView[]>>>>
+  readonly review: readonly ReviewItem[]
+  readonly refused: readonly RefusedWorkload[]
+}
