@@ -1,0 +1,203 @@
+/**
+ * Turns observed edges between raw identities into edges between parties: workloads, and classes such as the outside.
+ *
+ * In: ObservedEdge[] of a range, the workload index, known listeners. Out: one TrafficEdge per (initiator party,
+ * responder party, protocol, port), oriented where any evidence allows, else with `orientation: 'unoriented'`.
+ * Evidence from other records is applied here, at read time, as a pure function of the set of edges (DESIGN.md §2):
+ * the same connection seen forward, a known listener, port ranges; so neither order nor lateness matters.
+ * Leaves to others: what is accepted (core/generate). Cost: O(edges).
+ */
+import { compareText, sortedBy } from '../base/order.ts'
+import type { ExternalSighting, ObservedEdge, Sighting } from './edge.ts'
+import { ORIENTATION_BITS } from './edge.ts'
+import { strongestOrientation } from './edge-view.ts'
+import type { OrientationView } from './edge-view.ts'
+import type { Protocol, Side } from './flow-record.ts'
+import type { Identity } from './identity.ts'
+import type { Workload, WorkloadIndex } from './workloads.ts'
+
+/** One end of a traffic edge: a workload, or the class identity of everything that is not a pod. */
+export interface Party {
+  readonly key: string
+  /** `undefined` when the end is not a pod. */
+  readonly workload: Workload | undefined
+  /** A representative identity; for a workload the best described one. */
+  readonly identity: Identity
+}
+
+export interface TrafficEdge {
+  readonly from: Party
+  readonly to: Party
+  readonly protocol: Protocol
+  /** Pod port of `to`; 0 = not derivable. */
+  readonly port: number
+  /** Not 0 only while unoriented. */
+  readonly fromPort: number
+  readonly orientation: OrientationView
+  readonly sightings: readonly Sighting[]
+  readonly externals: readonly ExternalSighting[]
+  readonly manyExternals: boolean
+}
+
+/** First port of the range Linux takes client ports from (net.ipv4.ip_local_port_range 32768-60999). */
+export const EPHEMERAL_PORT_START = 32_768
+
+/** Ports that cluster state declares: `workload key`, protocol, port. */
+export type Listeners = (party: Party, protocol: Protocol, port: number) => boolean
+
+export function buildTraffic(edges: readonly ObservedEdge[], workloads: WorkloadIndex, isDeclared: Listeners = () => false): TrafficEdge[] {
+  const partyOf = createParties(workloads)
+  const oriented: Draft[] = []
+  const open: Draft[] = []
+  for (const edge of edges) {
+    const draft = draftOf(edge, partyOf)
+    if (edge.fromPort === 0) oriented.push(draft)
+    else open.push(draft)
+  }
+  const merged = mergeDrafts(demoteStrays(oriented))
+  const evidence = collectEvidence(merged)
+  const resolved = open.map((draft) => resolve(draft, evidence, isDeclared))
+  return mergeDrafts([...merged, ...resolved]).map((d) => ({ ...d, orientation: orientationOf(d) }))
+}
+
+interface Draft {
+  readonly from: Party
+  readonly to: Party
+  readonly protocol: Protocol
+  readonly port: number
+  readonly fromPort: number
+  readonly evidence: number
+  /** Set when other records decided. */
+  readonly decidedBy: OrientationView | undefined
+  readonly sightings: readonly Sighting[]
+  readonly externals: readonly ExternalSighting[]
+  readonly manyExternals: boolean
+}
+
+function createParties(workloads: WorkloadIndex): (identity: Identity) => Party {
+  const cache = new Map<string, Party>()
+  return (identity) => {
+    const workload = identity.kind === 'pod' ? workloads.of(identity) : undefined
+    const key = workload === undefined ? identity.key : `workload ${workload.key}`
+    let party = cache.get(key)
+    if (party === undefined) {
+      party = { key, workload, identity: workload === undefined ? identity : representative(workload) }
+      cache.set(key, party)
+    }
+    return party
+  }
+}
+
+const QUALITY_RANK = { full: 0, 'identity-subset': 1, intersection: 2, none: 3 }
+
+function representative(workload: Workload): Identity {
+  const best = sortedBy(workload.identities, (i) => `${QUALITY_RANK[i.labelQuality]}\u0000${i.key}`)[0] as Identity
+  return { ...best, workload: workload.ref, labels: workload.labelSets[0] ?? {} }
+}
+
+function draftOf(edge: ObservedEdge, partyOf: (identity: Identity) => Party): Draft {
+  const { protocol, port, fromPort, evidence, sightings, externals, manyExternals } = edge
+  return { from: partyOf(edge.from), to: partyOf(edge.to), protocol, port, fromPort, evidence, decidedBy: undefined, sightings, externals, manyExternals }
+}
+
+function draftKey(d: Draft): string {
+  return `${d.from.key}\u0001${d.to.key}\u0001${d.protocol}\u0001${String(d.port).padStart(5, '0')}\u0001${d.fromPort}`
+}
+
+/** Merges drafts of the same parties, protocol and ports. Associative and commutative: sums, min, max, or. */
+function mergeDrafts(drafts: readonly Draft[]): Draft[] {
+  const byKey = new Map<string, Draft[]>()
+  for (const draft of drafts) {
+    const key = draftKey(draft)
+    const same = byKey.get(key)
+    if (same === undefined) byKey.set(key, [draft])
+    else same.push(draft)
+  }
+  return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, same]) => (same.length === 1 ? (same[0] as Draft) : mergeSame(same)))
+}
+
+function mergeSame(same: readonly Draft[]): Draft {
+  const first = same[0] as Draft
+  const evidence = same.reduce((bits, d) => bits | d.evidence, 0)
+  return {
+    ...first,
+    evidence,
+    decidedBy: evidence !== 0 ? undefined : sortedBy(same.map((d) => d.decidedBy ?? ''), (x) => x)[0] as OrientationView,
+    sightings: mergeSightings(same.flatMap((d) => d.sightings), () => ''),
+    externals: mergeSightings(same.flatMap((d) => d.externals), (e) => e.ip),
+    manyExternals: same.some((d) => d.manyExternals),
+  }
+}
+
+function mergeSightings<T extends Sighting>(sightings: readonly T[], addressOf: (s: T) => string): T[] {
+  const byKey = new Map<string, T>()
+  for (const s of sightings) {
+    const key = `${addressOf(s)}\u0000${s.side}\u0000${s.verdict}`
+    const known = byKey.get(key)
+    byKey.set(key, known === undefined ? s : {
+      ...known, flows: known.flows + s.flows, firstAtUs: Math.min(known.firstAtUs, s.firstAtUs), lastAtUs: Math.max(known.lastAtUs, s.lastAtUs),
+    })
+  }
+  return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, s]) => s)
+}
+
+const STRONG = ORIENTATION_BITS['verdict-event'] | ORIENTATION_BITS['tcp-flags']
+
+/**
+ * A late packet of a connection that conntrack has forgotten looks like a new one towards the client's ephemeral port
+ * (T4). So an edge to an ephemeral port that only `is_reply` or conntrack vouches for is taken back to unoriented where
+ * the opposite direction was seen between the same parties and protocol.
+ */
+function demoteStrays(drafts: readonly Draft[]): Draft[] {
+  const seen = new Set(drafts.filter((d) => d.port !== 0 && d.port < EPHEMERAL_PORT_START).map((d) => `${d.from.key}\u0001${d.to.key}\u0001${d.protocol}`))
+  return drafts.map((d) => {
+    const isStray = d.port >= EPHEMERAL_PORT_START && (d.evidence & STRONG) === 0 && d.from.key !== d.to.key
+      && seen.has(`${d.to.key}\u0001${d.from.key}\u0001${d.protocol}`)
+    return isStray ? { ...d, evidence: 0 } : d
+  })
+}
+
+interface Evidence {
+  readonly forward: ReadonlySet<string>
+  readonly listening: ReadonlySet<string>
+}
+
+function collectEvidence(oriented: readonly Draft[]): Evidence {
+  const forward = new Set<string>()
+  const listening = new Set<string>()
+  for (const d of oriented) {
+    if (d.port === 0 || d.evidence === 0) continue
+    forward.add(`${d.from.key}\u0001${d.to.key}\u0001${d.protocol}\u0001${d.port}`)
+    if (d.to.workload !== undefined) listening.add(`${d.to.key}\u0001${d.protocol}\u0001${d.port}`)
+  }
+  return { forward, listening }
+}
+
+/** Decides an unoriented edge from the others; contradictory or absent evidence leaves it unoriented. */
+function resolve(d: Draft, evidence: Evidence, isDeclared: Listeners): Draft {
+  const seen = (a: Party, b: Party, port: number): boolean => evidence.forward.has(`${a.key}\u0001${b.key}\u0001${d.protocol}\u0001${port}`)
+  const listens = (party: Party, port: number): boolean =>
+    evidence.listening.has(`${party.key}\u0001${d.protocol}\u0001${port}`) || isDeclared(party, d.protocol, port)
+  const tests: readonly (readonly [OrientationView, boolean, boolean])[] = [
+    ['seen-forward', seen(d.from, d.to, d.port), seen(d.to, d.from, d.fromPort)],
+    ['listener', listens(d.to, d.port), listens(d.from, d.fromPort)],
+    ['port-range', d.port < EPHEMERAL_PORT_START && d.fromPort >= EPHEMERAL_PORT_START, d.fromPort < EPHEMERAL_PORT_START && d.port >= EPHEMERAL_PORT_START],
+  ]
+  for (const [name, isForward, isBackward] of tests) {
+    if (isForward === isBackward) continue
+    return isForward ? { ...d, fromPort: 0, decidedBy: name } : { ...turned(d), decidedBy: name }
+  }
+  return d
+}
+
+const MIRRORED: Readonly<Record<Side, Side>> = { client: 'server', server: 'client', unknown: 'unknown' }
+
+function turned(d: Draft): Draft {
+  const mirror = <T extends Sighting>(s: T): T => ({ ...s, side: MIRRORED[s.side] })
+  return { ...d, from: d.to, to: d.from, port: d.fromPort, fromPort: 0, sightings: d.sightings.map(mirror), externals: d.externals.map(mirror) }
+}
+
+function orientationOf(d: Draft): OrientationView {
+  if (d.evidence !== 0) return strongestOrientation(d.evidence)
+  return d.decidedBy ?? 'unoriented'
+}
