@@ -181,13 +181,17 @@ function resolve(d: Draft, evidence: Evidence, isDeclared: Listeners): Draft {
   const tests: readonly (readonly [OrientationView, boolean, boolean])[] = [
     ['seen-forward', seen(d.from, d.to, d.port), seen(d.to, d.from, d.fromPort)],
     ['listener', listens(d.to, d.port), listens(d.from, d.fromPort)],
-    ['port-range', d.port < EPHEMERAL_PORT_START && d.fromPort >= EPHEMERAL_PORT_START, d.fromPort < EPHEMERAL_PORT_START && d.port >= EPHEMERAL_PORT_START],
+    ['port-range', isServicePort(d.port) && !isServicePort(d.fromPort), isServicePort(d.fromPort) && !isServicePort(d.port)],
   ]
   for (const [name, isForward, isBackward] of tests) {
     if (isForward === isBackward) continue
     return isForward ? { ...d, fromPort: 0, decidedBy: name } : { ...turned(d), decidedBy: name }
   }
   return d
+}
+
+function isServicePort(port: number): boolean {
+  return port > 0 && port < EPHEMERAL_PORT_START
 }
 
 const MIRRORED: Readonly<Record<Side, Side>> = { client: 'server', server: 'client', unknown: 'unknown' }

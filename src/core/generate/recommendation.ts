@@ -14,11 +14,8 @@ export type ReviewCode =
   | 'too-many-addresses' // more outside addresses than are kept exactly
   | 'may-be-pod' // an outside address inside a network where pods live
   | 'peer-not-selectable' // no selector picks exactly the peer
-  | 'subject-not-selectable' // no selector picks exactly the subject; see `refused`
   | 'foreign-cluster' // the peer is a pod of another cluster: NetworkPolicy cannot select it
-  | 'own-node' // from the pod's own node: always allowed, needs no rule
-  | 'own-pod' // a pod talking to itself cannot be blocked
-  | 'blocks-namespace-layer' // this workload keeps the namespace's default-deny from being emitted
+  | 'no-evidence' // no accepted traffic in a direction: it is left open, and the namespace's default-deny is withheld
 
 export interface ReviewItem {
   /** Absent for items about a workload rather than an edge. */
@@ -31,7 +28,7 @@ export interface ReviewItem {
 export interface RefusedWorkload {
   /** `namespace/name (Kind)`. */
   readonly workload: string
-  readonly reason: { readonly code: 'no-labels' | 'not-selectable' | 'incomplete-labels' | 'no-evidence' | 'not-verified'; readonly text: string }
+  readonly reason: { readonly code: 'no-labels' | 'not-selectable' | 'not-verified'; readonly text: string }
 }
 
 /** Cells that the policies admit on purpose beyond the evidence. */

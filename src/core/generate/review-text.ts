@@ -1,0 +1,23 @@
+import type { ReviewCode } from './recommendation.ts'
+
+/** What each review code means and what to do next, for people. */
+const TEXTS: Readonly<Record<ReviewCode, string>> = {
+  'only-denied': 'Every sighting was denied by a policy; it is not evidence of wanted traffic. Accept it by hand if it should work.',
+  'only-errors': 'It never worked: dropped for another reason than policy. Look at the drop reason before allowing it.',
+  'unknown-workload': 'One end looks like a pod or a service address but could not be named (a terminated pod, or labels missing from the log). Give cluster state with --cluster-state.',
+  unoriented: 'No record proves which end opened the connection, so no port is known to be the server\'s.',
+  'no-port': 'The server\'s pod port is not in the log (address translation or aggregation hid it).',
+  'needs-node-cidr': 'The peer is a node; a policy needs the node network\'s CIDR, never a single node\'s address.',
+  'needs-apiserver-cidr': 'The peer is the Kubernetes API server; a policy needs its address range and port.',
+  'needs-network-set': 'The peer is a Calico network set; a policy needs its CIDRs.',
+  'needs-address': 'The log left out the outside address (aggregation); lower the aggregation level or name a CIDR.',
+  'too-many-addresses': 'More outside addresses than are kept one by one; name the CIDR that this workload may talk to.',
+  'may-be-pod': 'The address lies in a network where pods live: probably a terminated pod, so an ipBlock would be wrong.',
+  'peer-not-selectable': 'No label selector picks exactly this peer among the pods of its namespace; give it a label of its own.',
+  'foreign-cluster': 'The peer is a pod of another cluster; a NetworkPolicy cannot select it.',
+  'no-evidence': 'No accepted traffic was seen in this direction. Silence is no proof that nothing is needed, so the direction stays open and the namespace\'s default-deny for it is withheld.',
+}
+
+export function reviewText(code: ReviewCode): string {
+  return TEXTS[code]
+}
