@@ -37,6 +37,13 @@ export interface TrafficEdge {
   readonly sightings: readonly Sighting[]
   readonly externals: readonly ExternalSighting[]
   readonly manyExternals: boolean
+  /** The raw identities that were seen at both ends, distinct, in canonical order. */
+  readonly pairs: readonly IdentityPair[]
+}
+
+export interface IdentityPair {
+  readonly from: Identity
+  readonly to: Identity
 }
 
 /** First port of the range Linux takes client ports from (net.ipv4.ip_local_port_range 32768-60999). */
@@ -72,6 +79,7 @@ interface Draft {
   readonly sightings: readonly Sighting[]
   readonly externals: readonly ExternalSighting[]
   readonly manyExternals: boolean
+  readonly pairs: readonly IdentityPair[]
 }
 
 function createParties(workloads: WorkloadIndex): (identity: Identity) => Party {
@@ -97,7 +105,7 @@ function representative(workload: Workload): Identity {
 
 function draftOf(edge: ObservedEdge, partyOf: (identity: Identity) => Party): Draft {
   const { protocol, port, fromPort, evidence, sightings, externals, manyExternals } = edge
-  return { from: partyOf(edge.from), to: partyOf(edge.to), protocol, port, fromPort, evidence, decidedBy: undefined, sightings, externals, manyExternals }
+  return { from: partyOf(edge.from), to: partyOf(edge.to), protocol, port, fromPort, evidence, decidedBy: undefined, sightings, externals, manyExternals, pairs: [{ from: edge.from, to: edge.to }] }
 }
 
 function draftKey(d: Draft): string {
@@ -126,7 +134,13 @@ function mergeSame(same: readonly Draft[]): Draft {
     sightings: mergeSightings(same.flatMap((d) => d.sightings), () => ''),
     externals: mergeSightings(same.flatMap((d) => d.externals), (e) => e.ip),
     manyExternals: same.some((d) => d.manyExternals),
+    pairs: mergePairs(same.flatMap((d) => d.pairs)),
   }
+}
+
+function mergePairs(pairs: readonly IdentityPair[]): IdentityPair[] {
+  const byKey = new Map(pairs.map((p) => [`${p.from.key}\u0000${p.to.key}`, p]))
+  return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, p]) => p)
 }
 
 function mergeSightings<T extends Sighting>(sightings: readonly T[], addressOf: (s: T) => string): T[] {
@@ -198,7 +212,7 @@ const MIRRORED: Readonly<Record<Side, Side>> = { client: 'server', server: 'clie
 
 function turned(d: Draft): Draft {
   const mirror = <T extends Sighting>(s: T): T => ({ ...s, side: MIRRORED[s.side] })
-  return { ...d, from: d.to, to: d.from, port: d.fromPort, fromPort: 0, sightings: d.sightings.map(mirror), externals: d.externals.map(mirror) }
+  return { ...d, from: d.to, to: d.from, port: d.fromPort, fromPort: 0, sightings: d.sightings.map(mirror), externals: d.externals.map(mirror), pairs: d.pairs.map((p) => ({ from: p.to, to: p.from })) }
 }
 
 function orientationOf(d: Draft): OrientationView {

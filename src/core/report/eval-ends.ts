@@ -1,0 +1,109 @@
+/**
+ * Describes observed identities to the evaluator, with what is certain about their labels.
+ *
+ * A label that is absent from an identity is certainly absent when the log carries all labels; for Cilium's identity-relevant
+ * subset when the cluster's other identities show that the key is relevant there; for Calico's intersections when a better described identity of the
+ * same workload says so. Cost: O(identities x labels) to build, O(1) to ask.
+ */
+import type { ClusterSnapshot, SnapshotPod } from '../cluster/snapshot.ts'
+import type { EvalEnd } from '../evaluate/eval-end.ts'
+import { endView } from '../flow/edge-view.ts'
+import type { Labels } from '../flow/end.ts'
+import type { Identity } from '../flow/identity.ts'
+import { labelsKey } from '../flow/identity.ts'
+import type { LabelRules } from '../flow/label-rules.ts'
+import type { WorkloadIndex } from '../flow/workloads.ts'
+import { parseAddress } from '../sets/address.ts'
+
+export interface EndContext {
+  readonly workloads: WorkloadIndex
+  readonly rules: LabelRules
+  readonly snapshot: ClusterSnapshot | undefined
+}
+
+/** Gives the evaluator's ends for an identity: several when its labels are only known as those of its workload. */
+export type DescribeEnds = (identity: Identity, address?: string) => readonly EvalEnd[]
+
+export function createEndDescriber(context: EndContext): DescribeEnds {
+  const relevantKeys = collectRelevantKeys(context.workloads)
+  const cache = new Map<string, readonly EvalEnd[]>()
+  return (identity, address) => {
+    if (identity.kind !== 'pod') return [classEnd(identity, address)]
+    let ends = cache.get(identity.key)
+    if (ends === undefined) {
+      ends = describePod(identity, context, relevantKeys)
+      cache.set(identity.key, ends)
+    }
+    return ends
+  }
+}
+
+function collectRelevantKeys(workloads: WorkloadIndex): ReadonlySet<string> {
+  const keys = new Set<string>()
+  for (const w of workloads.workloads) {
+    for (const i of w.identities) if (i.labelQuality === 'identity-subset') for (const key of Object.keys(i.labels)) keys.add(key)
+  }
+  return keys
+}
+
+function classEnd(identity: Identity, address: string | undefined): EvalEnd {
+  const ip = address === undefined || address === '' ? undefined : parseAddress(address)
+  const name = identity.kind === 'external' ? (ip?.text ?? 'an outside address') : identity.kind
+  return {
+    kind: identity.kind, namespace: identity.namespace, labels: {}, labelsComplete: () => identity.kind !== 'unknown', namespaceLabels: {},
+    namespaceLabelsComplete: false, ips: ip === undefined ? [] : [ip], namedPorts: [], hostNetwork: false, display: name,
+  }
+}
+
+function describePod(identity: Identity, context: EndContext, relevantKeys: ReadonlySet<string>): EvalEnd[] {
+  const workload = context.workloads.of(identity)
+  const members = workload?.identities ?? [identity]
+  // Without labels in the log, the pod is one of its workload's label sets; without those, nothing is known.
+  const described = identity.labelQuality === 'none' ? members.filter((m) => m.labelQuality !== 'none') : [identity]
+  const sources = described.length > 0 ? described : [identity]
+  return sources.map((source) => podEnd(source, members, { context, relevantKeys, display: workload?.display ?? endText(identity) }))
+}
+
+interface PodContext {
+  readonly context: EndContext
+  readonly relevantKeys: ReadonlySet<string>
+  readonly display: string
+}
+
+function podEnd(source: Identity, members: readonly Identity[], { context, relevantKeys, display }: PodContext): EvalEnd {
+  const pods = snapshotPods(context.snapshot, source)
+  const sameLabels = labelsKey(context.rules.identityLabels(source.labels))
+  const vouchers = members.filter((m) => labelsKey(context.rules.identityLabels(m.labels)) === sameLabels)
+  const isComplete = (key: string): boolean => vouchers.some((m) => {
+    if (m.labelQuality === 'full') return true
+    return m.labelQuality === 'identity-subset' && relevantKeys.has(key)
+  })
+  const namespace = context.snapshot?.namespaces.get(source.namespace)
+  return {
+    kind: 'pod',
+    namespace: source.namespace,
+    labels: source.labels,
+    labelsComplete: isComplete,
+    namespaceLabels: namespace?.labels ?? source.namespaceLabels,
+    namespaceLabelsComplete: namespace !== undefined || Object.keys(source.namespaceLabels).length > 0,
+    ips: pods.flatMap((p) => p.ips).flatMap((text) => parseAddress(text) ?? []),
+    namedPorts: pods.length === 0 ? undefined : pods.flatMap((p) => p.ports.flatMap((port) => (port.name === undefined ? [] : [{ name: port.name, port: port.containerPort, protocol: port.protocol }]))),
+    hostNetwork: false,
+    display,
+  }
+}
+
+/** Pods of the snapshot that carry the identity's labels: they tell its named ports. */
+function snapshotPods(snapshot: ClusterSnapshot | undefined, identity: Identity): SnapshotPod[] {
+  if (snapshot === undefined || Object.keys(identity.labels).length === 0) return []
+  return snapshot.pods.filter((p) => p.namespace === identity.namespace && !p.hostNetwork && includesLabels(p.labels, identity.labels))
+}
+
+function includesLabels(labels: Labels, part: Labels): boolean {
+  return Object.entries(part).every(([k, v]) => labels[k] === v)
+}
+
+function endText(identity: Identity): string {
+  const view = endView(identity)
+  return view.workload === undefined ? `${view.namespace ?? ''}/${view.name ?? '?'}` : `${view.namespace ?? ''}/${view.workload.name} (${view.workload.kind})`
+}

@@ -1,0 +1,48 @@
+/**
+ *  policies ─► compile ┐
+ *  edges ─► workloads, orientation ─► evaluate every observed connection ─► findings: denied, uncertain
+ *
+ * The stages in order, nothing else.
+ */
+import { formatTimeUs } from '../core/base/time.ts'
+import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
+import { compilePolicies } from '../core/evaluate/compile.ts'
+import type { NetworkPolicy } from '../core/policy/network-policy.ts'
+import type { CheckDocument, InputError } from '../core/report/check-document.ts'
+import { createEndDescriber } from '../core/report/eval-ends.ts'
+import { findDenied } from '../core/report/find-denied.ts'
+import { viewTraffic } from './observed-traffic.ts'
+import type { ObservedTraffic } from './observed-traffic.ts'
+
+export interface CheckInput {
+  readonly cluster: string
+  readonly policies: readonly NetworkPolicy[]
+  readonly snapshot?: ClusterSnapshot
+  /** Only connections with an end in this namespace. */
+  readonly namespace?: string
+  /** Also judge connections that were denied when observed (drift). */
+  readonly includeDenied?: boolean
+  /** What could not be read; passed through to the document. */
+  readonly inputErrors?: readonly InputError[]
+}
+
+export function check(observed: ObservedTraffic, input: CheckInput): CheckDocument {
+  const { workloads, rules, traffic } = viewTraffic(observed, input.cluster, input.snapshot)
+  const { totals, findings } = findDenied(traffic, compilePolicies(input.policies), {
+    describe: createEndDescriber({ workloads, rules, snapshot: input.snapshot }),
+    includeDenied: input.includeDenied ?? false,
+    ...(input.namespace === undefined ? {} : { namespace: input.namespace }),
+  })
+  return {
+    schema: 'flowfence.check/v1',
+    cluster: input.cluster,
+    window: { since: timeText(observed.sinceUs), until: timeText(observed.untilUs) },
+    totals,
+    findings,
+    inputErrors: input.inputErrors ?? [],
+  }
+}
+
+function timeText(timeUs: number | null): string | null {
+  return timeUs === null ? null : formatTimeUs(timeUs)
+}

@@ -1,0 +1,50 @@
+import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
+import { snapshotIdentities } from '../core/cluster/snapshot-identities.ts'
+import type { ObservedEdge } from '../core/flow/edge.ts'
+import { compileLabelRules } from '../core/flow/label-rules.ts'
+import type { LabelRules } from '../core/flow/label-rules.ts'
+import { buildTraffic } from '../core/flow/traffic.ts'
+import type { Listeners, TrafficEdge } from '../core/flow/traffic.ts'
+import { groupWorkloads } from '../core/flow/workloads.ts'
+import type { WorkloadIndex } from '../core/flow/workloads.ts'
+
+/** What was observed in a range, from files or from the store; the input of recommend and check. */
+export interface ObservedTraffic {
+  readonly edges: readonly ObservedEdge[]
+  /** Networks in which pods were seen, as CIDR text. */
+  readonly podNetworks: readonly string[]
+  /** The range asked for, or what the flows span; microseconds. `null` when nothing was observed. */
+  readonly sinceUs: number | null
+  readonly untilUs: number | null
+}
+
+/** Observed edges read as traffic between workloads. */
+export interface TrafficView {
+  readonly rules: LabelRules
+  readonly workloads: WorkloadIndex
+  readonly traffic: readonly TrafficEdge[]
+}
+
+/** Applies label rules, groups identities into workloads and orients edges; cluster state adds workloads that were silent. */
+export function viewTraffic(observed: ObservedTraffic, cluster: string, snapshot?: ClusterSnapshot): TrafficView {
+  const known = snapshot === undefined ? [] : snapshotIdentities(snapshot, cluster)
+  const identities = [...observed.edges.flatMap((e) => [e.from, e.to]), ...known]
+  const rules = compileLabelRules(identities)
+  const workloads = groupWorkloads(identities, rules)
+  return { rules, workloads, traffic: buildTraffic(observed.edges, workloads, declaredListeners(workloads, snapshot)) }
+}
+
+/** Container ports that cluster state declares, by workload. */
+function declaredListeners(workloads: WorkloadIndex, snapshot: ClusterSnapshot | undefined): Listeners {
+  if (snapshot === undefined) return () => false
+  const declared = new Set<string>()
+  for (const pod of snapshot.pods) {
+    if (pod.workload === null) continue
+    for (const port of pod.ports) declared.add(`${pod.namespace}\u0000${pod.workload.kind}\u0000${pod.workload.name}\u0000${port.protocol}\u0000${port.containerPort}`)
+  }
+  return (party, protocol, port) => {
+    const { workload } = party
+    if (workload === undefined || workload.ref === null || workloads.workloads.length === 0) return false
+    return declared.has(`${workload.namespace}\u0000${workload.ref.kind}\u0000${workload.ref.name}\u0000${protocol}\u0000${port}`)
+  }
+}

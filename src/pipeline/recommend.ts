@@ -1,0 +1,43 @@
+/**
+ *  edges + cluster state ─► label rules, workloads, orientation ─► accept | review ─► cover ─► verify with evaluate ─► recommendation
+ *
+ * The stages in order, nothing else. Works the same on edges from files and from the store.
+ */
+import { formatTimeUs } from '../core/base/time.ts'
+import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
+import { compileAddressProblem } from '../core/generate/address-problem.ts'
+import { generatePolicies } from '../core/generate/generate.ts'
+import type { RecommendationDocument } from '../core/generate/recommendation.ts'
+import { viewTraffic } from './observed-traffic.ts'
+import type { ObservedTraffic } from './observed-traffic.ts'
+
+export interface RecommendOptions {
+  readonly cluster: string
+  /** Only workloads of this namespace get policies. */
+  readonly namespace?: string
+  readonly snapshot?: ClusterSnapshot
+}
+
+export function recommend(observed: ObservedTraffic, options: RecommendOptions): RecommendationDocument {
+  const { cluster, namespace, snapshot } = options
+  const { workloads, traffic } = viewTraffic(observed, cluster, snapshot)
+  const generated = generatePolicies(traffic, workloads.workloads, {
+    cluster,
+    addressProblem: compileAddressProblem(observed.podNetworks, snapshot),
+    ...(namespace === undefined ? {} : { namespace }),
+  })
+  return {
+    schema: 'flowfence.recommendation/v1',
+    cluster,
+    window: { since: timeText(observed.sinceUs), until: timeText(observed.untilUs) },
+    policies: generated.policies,
+    certificate: generated.certificate,
+    evidence: generated.evidence,
+    review: generated.review,
+    refused: generated.refused,
+  }
+}
+
+function timeText(timeUs: number | null): string | null {
+  return timeUs === null ? null : formatTimeUs(timeUs)
+}
