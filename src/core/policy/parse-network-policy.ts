@@ -8,8 +8,8 @@
 import { labelKeyProblem, dnsLabelProblem, subdomainProblem } from './label-syntax.ts'
 import { NETWORK_POLICY_API_VERSION } from './network-policy.ts'
 import type { NetworkPolicy, PolicyRule, PolicyType } from './network-policy.ts'
-import { ObjectReader } from './object-reader.ts'
-import type { FieldProblem } from './object-reader.ts'
+import { ObjectReader } from '../base/object-reader.ts'
+import type { FieldProblem } from '../base/object-reader.ts'
 import { parseRule } from './parse-rule.ts'
 import { parseLabels, parseSelector } from './parse-selector.ts'
 

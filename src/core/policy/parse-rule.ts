@@ -5,7 +5,7 @@ import type { Cidr } from '../sets/cidr.ts'
 import { MAX_PORT, MIN_PORT } from '../sets/port-set.ts'
 import { portNameProblem } from './label-syntax.ts'
 import type { IpBlock, PolicyPeer, PolicyPort, PolicyRule } from './network-policy.ts'
-import type { ObjectReader } from './object-reader.ts'
+import type { ObjectReader } from '../base/object-reader.ts'
 import { parseSelector } from './parse-selector.ts'
 
 /** Parses one rule; `peersField` is `from` for ingress and `to` for egress. */

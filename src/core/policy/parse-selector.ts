@@ -2,7 +2,7 @@ import type { Labels } from '../flow/end.ts'
 import { LABEL_OPERATORS } from './label-selector.ts'
 import type { LabelOperator, LabelRequirement, LabelSelector } from './label-selector.ts'
 import { labelKeyProblem, labelValueProblem } from './label-syntax.ts'
-import type { ObjectReader } from './object-reader.ts'
+import type { ObjectReader } from '../base/object-reader.ts'
 
 /** Parses a label selector that is present; absence is the caller's business, because it means something else than `{}`. */
 export function parseSelector(value: unknown, field: string, reader: ObjectReader): LabelSelector {

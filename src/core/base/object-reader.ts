@@ -1,5 +1,3 @@
-import type { Labels } from '../flow/end.ts'
-
 /** What is wrong with one field of an object, in the API server's words, e.g. `spec.podSelector`, `Required value`. */
 export interface FieldProblem {
   readonly field: string
@@ -53,7 +51,7 @@ export class ObjectReader {
   }
 
   /** A string map such as labels; a null value reads as ''. */
-  texts(value: unknown, field: string): Labels {
+  texts(value: unknown, field: string): Readonly<Record<string, string>> {
     const result: Record<string, string> = {}
     for (const [key, item] of Object.entries(this.object(value, field))) {
       if (key === '__proto__') this.invalid(field, key, 'not a valid key')
