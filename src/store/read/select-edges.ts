@@ -1,0 +1,97 @@
+import type { ExternalOverflow } from '../../core/aggregate/bottom-addresses.ts'
+import { foldEdges } from '../../core/aggregate/fold-edges.ts'
+import { invariant } from '../../core/base/invariant.ts'
+import { US_PER_DAY } from '../../core/base/time.ts'
+import { WINDOW_US } from '../../core/flow/edge.ts'
+import type { EdgeWindow, ExternalPeer, ObservedEdge } from '../../core/flow/edge.ts'
+import type { ObservedVerdict, Protocol, Side } from '../../core/flow/flow-record.ts'
+import type { Identity } from '../../core/flow/identity.ts'
+import type { Queryable } from '../db/database.ts'
+import { selectIdentitiesById } from './select-identities.ts'
+import { timeParameter, timeUs } from './time-columns.ts'
+
+export interface EdgeQuery {
+  readonly clusterId: number
+  /** Half-open range [since, until); without a bound, everything on that side. */
+  readonly sinceUs?: number | undefined
+  readonly untilUs?: number | undefined
+}
+
+interface EdgeRow {
+  readonly initiator_id: string
+  readonly responder_id: string
+  readonly protocol: Protocol
+  readonly port: number
+  readonly initiator_port: number
+}
+
+interface SightingRow extends EdgeRow {
+  readonly side: Side
+  readonly observed_verdict: ObservedVerdict
+  readonly flows: string
+  readonly first_us: string
+  readonly last_us: string
+}
+
+const EDGE = 'initiator_id, responder_id, protocol, port, initiator_port'
+const SIGHTING = `${EDGE}, side, observed_verdict`
+const AMOUNTS = `sum(flows) as flows, ${timeUs('min(first_at)')} as first_us, ${timeUs('max(last_at)')} as last_us`
+
+/**
+ * The edges of a cluster seen in a range, folded over its windows. A window counts when any part of it lies in the range;
+ * outside addresses are kept per UTC day, so those of the whole first and last day are given. Folded and partial rows read alike.
+ */
+export async function selectEdges(database: Queryable, query: EdgeQuery): Promise<ObservedEdge[]> {
+  const { clusterId } = query
+  const windows = await database.query<SightingRow & { evidence: number }>(
+    `select ${SIGHTING}, ${AMOUNTS}, bit_or(evidence) as evidence from edge_windows where ${inRange('window_start')} group by ${SIGHTING}`,
+    rangeValues(query, WINDOW_US),
+  )
+  const peers = await database.query<SightingRow & { ip: string }>(
+    `select ${SIGHTING}, ip, ${AMOUNTS} from external_peers where ${inRange('day_start')} group by ${SIGHTING}, ip`, rangeValues(query, US_PER_DAY),
+  )
+  const overflows = await database.query<EdgeRow>(
+    `select distinct ${EDGE} from external_overflows where ${inRange('day_start')}`, rangeValues(query, US_PER_DAY),
+  )
+  const ids = new Set(windows.rows.flatMap((row) => [row.initiator_id, row.responder_id]))
+  const identities = await selectIdentitiesById(database, clusterId, [...ids])
+  // A row committed after the first statement may name an identity that was not asked for: its edge is not part of this answer.
+  const known = (row: EdgeRow): boolean => ids.has(row.initiator_id) && ids.has(row.responder_id)
+  return foldEdges(
+    windows.rows.map((row): EdgeWindow => ({ ...ends(row, identities), ...amounts(row), evidence: row.evidence, windowStartUs: 0, isLongLived: false })),
+    peers.rows.filter(known).map((row): ExternalPeer => ({ ...ends(row, identities), ...amounts(row), ip: row.ip, dayStartUs: 0 })),
+    overflows.rows.filter(known).map((row): ExternalOverflow => ({ ...ends(row, identities), dayStartUs: 0 })),
+  )
+}
+
+/** First instant and the one after the last of everything observed of a cluster; `undefined` when nothing was. */
+export async function selectObservedRange(database: Queryable, clusterId: number): Promise<{ sinceUs: number, untilUs: number } | undefined> {
+  const { rows } = await database.query<{ first_us: string | null, last_us: string | null }>(
+    `select ${timeUs('min(first_at)')} as first_us, ${timeUs('max(last_at)')} as last_us from edge_windows where cluster_id = $1`, [clusterId],
+  )
+  const row = rows[0]
+  if (row === undefined || row.first_us === null || row.last_us === null) return undefined
+  return { sinceUs: Number(row.first_us), untilUs: Number(row.last_us) + 1 }
+}
+
+/** Half-open: a window [start, start + length) lies in [since, until) in part when it starts before `until` and after `since - length`. */
+function inRange(column: string): string {
+  return `cluster_id = $1 and ($2::bigint is null or ${column} > ${timeParameter('$2')}) and ($3::bigint is null or ${column} < ${timeParameter('$3')})`
+}
+
+function rangeValues(query: EdgeQuery, lengthUs: number): unknown[] {
+  return [query.clusterId, query.sinceUs === undefined ? null : query.sinceUs - lengthUs, query.untilUs ?? null]
+}
+
+function ends(row: EdgeRow, identities: ReadonlyMap<string, Identity>) {
+  const from = identities.get(row.initiator_id)
+  const to = identities.get(row.responder_id)
+  invariant(from !== undefined && to !== undefined, 'an edge names an identity that is not stored', { row })
+  return { from, to, protocol: row.protocol, port: row.port, fromPort: row.initiator_port }
+}
+
+function amounts(row: SightingRow) {
+  return {
+    side: row.side, verdict: row.observed_verdict, flows: Number(row.flows), firstAtUs: Number(row.first_us), lastAtUs: Number(row.last_us),
+  }
+}

@@ -1,0 +1,22 @@
+import type { Queryable } from '../db/database.ts'
+
+export interface Position {
+  readonly next: number
+  readonly fingerprint: string
+  readonly records: number
+}
+
+/** Where a source resumes; `undefined` for a new one. */
+export async function selectPosition(database: Queryable, clusterId: number, source: string): Promise<Position | undefined> {
+  const { rows } = await database.query<{ next: string, fingerprint: string, records: string }>(
+    'select next, fingerprint, records from positions where cluster_id = $1 and source = $2', [clusterId, source],
+  )
+  const row = rows[0]
+  return row === undefined ? undefined : { next: Number(row.next), fingerprint: row.fingerprint, records: Number(row.records) }
+}
+
+/** How many records a content held that was stored completely before; `undefined` for an unknown content. */
+export async function selectContentRecords(database: Queryable, clusterId: number, digest: Buffer): Promise<number | undefined> {
+  const { rows } = await database.query<{ records: string }>('select records from content_digests where cluster_id = $1 and digest = $2', [clusterId, digest])
+  return rows[0] === undefined ? undefined : Number(rows[0].records)
+}

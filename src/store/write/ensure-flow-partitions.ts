@@ -1,0 +1,44 @@
+import { invariant } from '../../core/base/invariant.ts'
+import { formatTimeUs, US_PER_DAY } from '../../core/base/time.ts'
+import { withTransaction } from '../db/database.ts'
+import type { Database } from '../db/database.ts'
+
+/** Days around now that get a partition of their own: as far back as late records are taken, and the next day. */
+const DAYS_BACK = 8
+const DAYS_AHEAD = 1
+
+/**
+ * Makes sure that each of the given UTC days near `nowUs` has its own partition of `flows`; other times stay in flows_default.
+ * Rows of such a day that lie in flows_default are moved in the same transaction, so that no reader misses them.
+ */
+export async function ensureFlowPartitions(database: Database, days: Iterable<number>, nowUs: number): Promise<void> {
+  const today = Math.floor(nowUs / US_PER_DAY)
+  for (const day of days) {
+    if (day < today - DAYS_BACK || day > today + DAYS_AHEAD) continue
+    await createPartition(database, day * US_PER_DAY)
+  }
+}
+
+async function createPartition(database: Database, dayStartUs: number): Promise<void> {
+  const start = formatTimeUs(dayStartUs)
+  const end = formatTimeUs(dayStartUs + US_PER_DAY)
+  // Utility statements take no parameters: the name and the bounds are made of digits by us.
+  const name = `flows_${start.slice(0, 10).replaceAll('-', '')}`
+  invariant(/^flows_\d{8}$/.test(name), 'partition name', { name })
+  if (await exists(database, name)) return
+  await withTransaction(database, async (tx) => {
+    await tx.query(`select pg_advisory_xact_lock(hashtext('flow partitions'))`)
+    if (await exists(tx, name)) return
+    await tx.query(`create table ${name} (like flows including defaults)`)
+    await tx.query('lock table flows_default in access exclusive mode')
+    await tx.query(
+      `with moved as (delete from flows_default where last_at >= $1 and last_at < $2 returning *) insert into ${name} select * from moved`, [start, end],
+    )
+    await tx.query(`alter table flows attach partition ${name} for values from ('${start}') to ('${end}')`)
+  })
+}
+
+async function exists(on: Pick<Database, 'query'>, name: string): Promise<boolean> {
+  const { rows } = await on.query<{ found: boolean }>('select to_regclass($1) is not null as found', [name])
+  return rows[0]?.found === true
+}

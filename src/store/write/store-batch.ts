@@ -1,0 +1,94 @@
+/**
+ * One batch of ingest, one transaction: raw flows, aggregates, what was refused or ignored, digests, and the source's position
+ * or content digest. Either all of it is stored or nothing; running it again after a lost connection finds out which.
+ */
+import type { ExternalOverflow } from '../../core/aggregate/bottom-addresses.ts'
+import { AppError } from '../../core/base/app-error.ts'
+import type { CoverageEvent } from '../../core/flow/flow-record.ts'
+import type { Identity } from '../../core/flow/identity.ts'
+import type { CopyBuffer } from '../db/copy.ts'
+import { withRetry, withTransaction } from '../db/database.ts'
+import type { Database, RetryOptions, Transaction } from '../db/database.ts'
+import { advancePosition, insertContent } from './advance-position.ts'
+import type { ContentRow, PositionStep } from './advance-position.ts'
+import { appendEdgeWindows } from './append-edge-windows.ts'
+import { appendExternalPeers, markExternalOverflows } from './append-external-peers.ts'
+import { insertFlows } from './insert-flows.ts'
+import { insertIdentities, insertPodNetworks } from './insert-identities.ts'
+import { insertCoverageEvents, insertRejections, insertTotals } from './insert-ingest-records.ts'
+import type { RejectionRow, TotalRow } from './insert-ingest-records.ts'
+
+export interface BatchRows {
+  readonly flows: CopyBuffer
+  readonly edgeWindows: CopyBuffer
+  readonly windowStarts: readonly number[]
+  readonly externalPeers: CopyBuffer
+  readonly dayStarts: readonly number[]
+  readonly overflows: readonly ExternalOverflow[]
+}
+
+export interface Batch {
+  /** Random UUID: how a retry recognises that its predecessor was committed. */
+  readonly id: string
+  readonly clusterId: number
+  readonly source: string
+  readonly rows: BatchRows
+  /** Identities this process has not stored yet. */
+  readonly identities: readonly Identity[]
+  readonly podNetworks: readonly string[]
+  readonly coverage: readonly CoverageEvent[]
+  readonly rejections: readonly RejectionRow[]
+  readonly totals: readonly TotalRow[]
+  /** 64-bit digests of the stored flows, 8 bytes each. */
+  readonly digests: Buffer
+  /** First and last of the flows' last instants; `undefined` without flows. */
+  readonly lastAtRangeUs: { readonly min: number, readonly max: number } | undefined
+  readonly position: PositionStep | undefined
+  readonly content: ContentRow | undefined
+}
+
+/**
+ * Stores a batch, trying again through restarts of the database. AppError `conflict` when another process moved the source's
+ * position or stored the same content first; `unavailable` when the database stays away; then nothing was stored.
+ */
+export async function storeBatch(database: Database, batch: Batch, options: RetryOptions = {}): Promise<void> {
+  let attempts = 0
+  await withRetry(async () => {
+    if (attempts++ > 0 && await isCommitted(database, batch)) return
+    await withTransaction(database, (tx) => writeAll(tx, batch))
+  }, options)
+}
+
+async function isCommitted(database: Database, batch: Batch): Promise<boolean> {
+  const { rows } = await database.query('select 1 from ingest_batches where cluster_id = $1 and id = $2', [batch.clusterId, batch.id])
+  return rows.length > 0
+}
+
+async function writeAll(tx: Transaction, batch: Batch): Promise<void> {
+  const { clusterId, source, rows } = batch
+  // First what may refuse the batch, then the bulk; rows that other batches may bring too come last, so that they are locked shortly.
+  if (batch.position !== undefined && !await advancePosition(tx, clusterId, batch.position)) {
+    throw new AppError('conflict', `Another process ingests ${source} at the same time. Let one of them finish; nothing is lost.`)
+  }
+  if (batch.content !== undefined && !await insertContent(tx, clusterId, source, batch.content)) {
+    throw new AppError('conflict', `The content of ${source} was stored by another process meanwhile.`)
+  }
+  await insertFlows(tx, rows.flows)
+  await appendEdgeWindows(tx, clusterId, rows.edgeWindows, rows.windowStarts)
+  await appendExternalPeers(tx, clusterId, rows.externalPeers, rows.dayStarts)
+  await insertTotals(tx, clusterId, source, batch.totals)
+  await insertRejections(tx, clusterId, source, batch.rejections)
+  await insertBatchRow(tx, batch)
+  await insertCoverageEvents(tx, clusterId, batch.coverage)
+  await markExternalOverflows(tx, clusterId, rows.overflows)
+  await insertPodNetworks(tx, clusterId, batch.podNetworks)
+  await insertIdentities(tx, clusterId, batch.identities)
+}
+
+async function insertBatchRow(tx: Transaction, batch: Batch): Promise<void> {
+  await tx.query(
+    `insert into ingest_batches (id, cluster_id, first_at, last_at, digest_count, digests)
+     values ($1, $2, to_timestamp($3::bigint / 1000000.0), to_timestamp($4::bigint / 1000000.0), $5, $6)`,
+    [batch.id, batch.clusterId, batch.lastAtRangeUs?.min ?? null, batch.lastAtRangeUs?.max ?? null, batch.digests.length / 8, batch.digests],
+  )
+}

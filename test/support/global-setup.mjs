@@ -1,0 +1,8 @@
+/** Names the folder in which test files that need PostgreSQL start or join one server; tests that do not need it pay nothing. */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export default function prepare() {
+  process.env.FLOWFENCE_TEST_FOLDER ??= mkdtempSync(join(tmpdir(), 'flowfence-test-'))
+}

@@ -1,0 +1,16 @@
+/** Stops the server of this test run, if any test file started it, and removes its folder. */
+import { chmodSync, existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { startEmbedded } from '../../src/store/db/embedded.ts'
+
+export default async function stop() {
+  const folder = process.env.FLOWFENCE_TEST_FOLDER
+  if (existsSync(join(folder, 'postgres'))) {
+    chmodSync(folder, 0o711)
+    // The workers have ended and left their names behind: joining and leaving as the last one stops the server.
+    rmSync(join(folder, 'users'), { recursive: true, force: true })
+    const server = await startEmbedded({ folder, isThrowaway: true })
+    await server.stop()
+  }
+  rmSync(folder, { recursive: true, force: true })
+}
