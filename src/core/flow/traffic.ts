@@ -212,7 +212,11 @@ const MIRRORED: Readonly<Record<Side, Side>> = { client: 'server', server: 'clie
 
 function turned(d: Draft): Draft {
   const mirror = <T extends Sighting>(s: T): T => ({ ...s, side: MIRRORED[s.side] })
-  return { ...d, from: d.to, to: d.from, port: d.fromPort, fromPort: 0, sightings: d.sightings.map(mirror), externals: d.externals.map(mirror), pairs: d.pairs.map((p) => ({ from: p.to, to: p.from })) }
+  return {
+    ...d, from: d.to, to: d.from, port: d.fromPort, fromPort: 0,
+    sightings: mergeSightings(d.sightings.map(mirror), () => ''), externals: mergeSightings(d.externals.map(mirror), (e) => e.ip),
+    pairs: d.pairs.map((p) => ({ from: p.to, to: p.from })),
+  }
 }
 
 function orientationOf(d: Draft): OrientationView {

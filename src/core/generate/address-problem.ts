@@ -1,6 +1,5 @@
 import type { ClusterSnapshot } from '../cluster/snapshot.ts'
 import { parseAddress } from '../sets/address.ts'
-import type { Address } from '../sets/address.ts'
 import { AddressSet, parseCidr } from '../sets/cidr.ts'
 import type { AcceptOptions } from './accept.ts'
 
@@ -9,18 +8,14 @@ import type { AcceptOptions } from './accept.ts'
  * address, or it is a node's. `podNetworks` are the networks in which pods were observed, as CIDR text.
  */
 export function compileAddressProblem(podNetworks: readonly string[], snapshot?: ClusterSnapshot): AcceptOptions['addressProblem'] {
-  const pods = AddressSet.fromCidrs([...podNetworks, ...(snapshot?.nodes ?? []).flatMap((n) => n.podCidrs)].flatMap((text) => parseCidr(text) ?? []))
-    .union(AddressSet.fromAddresses(addresses((snapshot?.pods ?? []).filter((p) => !p.hostNetwork).flatMap((p) => p.ips))))
-  const services = AddressSet.fromAddresses(addresses((snapshot?.services ?? []).flatMap((s) => s.clusterIPs)))
-  const nodes = AddressSet.fromAddresses(addresses((snapshot?.nodes ?? []).flatMap((n) => n.addresses)))
+  const pods = AddressSet.fromCidrs([...podNetworks.flatMap((text) => parseCidr(text) ?? []), ...(snapshot?.nodes ?? []).flatMap((n) => n.podCidrs)])
+    .union(AddressSet.fromAddresses((snapshot?.pods ?? []).filter((p) => !p.hostNetwork).flatMap((p) => p.ips)))
+  const services = AddressSet.fromAddresses((snapshot?.services ?? []).flatMap((s) => s.clusterIps))
+  const nodes = AddressSet.fromAddresses((snapshot?.nodes ?? []).flatMap((n) => n.addresses))
   return (ip) => {
     const address = parseAddress(ip)
     if (address === undefined || pods.has(address)) return 'may-be-pod'
     if (services.has(address)) return 'unknown-workload'
     return nodes.has(address) ? 'needs-node-cidr' : undefined
   }
-}
-
-function addresses(texts: readonly string[]): Address[] {
-  return texts.flatMap((text) => parseAddress(text) ?? [])
 }

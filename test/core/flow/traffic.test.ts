@@ -1,0 +1,74 @@
+import { describe, expect, test } from '@jest/globals'
+import type { ObservedEdge } from '../../../src/core/flow/edge.ts'
+import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
+import { buildTraffic } from '../../../src/core/flow/traffic.ts'
+import type { Listeners } from '../../../src/core/flow/traffic.ts'
+import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
+import { classEnd, edge, pod } from '../../support/ends.ts'
+import { createRandom } from '../../support/random.ts'
+
+const web = pod('shop/web', { app: 'web' })
+const db = pod('shop/db', { app: 'db' })
+
+function read(edges: readonly ObservedEdge[], isDeclared?: Listeners): string[] {
+  const identities = edges.flatMap((e) => [e.from, e.to])
+  const traffic = buildTraffic(edges, groupWorkloads(identities, compileLabelRules(identities)), isDeclared)
+  return traffic.map((t) => `${t.from.identity.workload?.name ?? t.from.identity.kind}->${t.to.identity.workload?.name ?? t.to.identity.kind}:${t.port}/${t.protocol} ${t.orientation} ${t.sightings.map((s) => `${s.side}:${s.verdict}x${s.flows}`).join(' ')}`)
+}
+
+describe('orientation from other records', () => {
+  test('an unoriented reply follows the edge seen forward, with sides mirrored', () => {
+    expect(read([edge(web, db, '40000/TCP', { seen: 'server:allowed' }), edge(db, web, '51000/TCP', { fromPort: 40000, seen: 'client:allowed' })]))
+      .toEqual(['web->db:40000/TCP verdict-event server:allowedx2'])
+  })
+
+  test('a known listener decides, even on a high port', () => {
+    const other = pod('shop/api', { app: 'api' })
+    expect(read([edge(other, db, '40000/TCP'), edge(db, web, '51000/TCP', { fromPort: 40000 })])).toContain('web->db:40000/TCP listener client:allowedx1 server:allowedx1')
+  })
+
+  test('a port that cluster state declares is a listener', () => {
+    expect(read([edge(db, web, '51000/TCP', { fromPort: 40000 })], (party, _protocol, port) => party.identity.workload?.name === 'db' && port === 40000))
+      .toEqual(['web->db:40000/TCP listener client:allowedx1 server:allowedx1'])
+  })
+
+  test('port ranges decide when one port is a service port and the other ephemeral', () => {
+    expect(read([edge(db, web, '51000/UDP', { fromPort: 53 })])).toEqual(['web->db:53/UDP port-range client:allowedx1 server:allowedx1'])
+  })
+
+  test('two ephemeral ports without evidence stay unoriented', () => {
+    expect(read([edge(db, web, '51000/TCP', { fromPort: 40000 })])[0]).toContain('unoriented')
+  })
+
+  test('a proof that arrives later re-judges by itself, in any order', () => {
+    const random = createRandom(3)
+    const edges = [
+      edge(db, web, '51000/TCP', { fromPort: 40000 }), edge(web, db, '40000/TCP'), edge(db, web, '52000/TCP', { fromPort: 40000 }),
+      edge(web, classEnd('external'), '443/TCP', { ips: ['192.0.2.1'] }), edge(web, classEnd('external'), '443/TCP', { ips: ['192.0.2.2'], fromPort: 50000 }),
+    ]
+    const expected = read(edges)
+    for (let i = 0; i < 20; i++) expect(read(random.shuffle(edges))).toEqual(expected)
+  })
+})
+
+describe('stray late packets', () => {
+  test('an ephemeral port vouched for only by is_reply is taken back where the opposite direction was seen', () => {
+    expect(read([edge(web, db, '5432/TCP'), edge(db, web, '51000/TCP', { orientation: 'is-reply' })])).toEqual([
+      'db->web:51000/TCP unoriented client:allowedx1 server:allowedx1', 'web->db:5432/TCP verdict-event client:allowedx1 server:allowedx1',
+    ])
+  })
+
+  test('a real server on a high port keeps its proof', () => {
+    expect(read([edge(web, db, '5432/TCP'), edge(db, web, '51000/TCP', { orientation: 'tcp-flags' })])[0]).toContain('tcp-flags')
+    expect(read([edge(db, web, '51000/TCP', { orientation: 'is-reply' })])[0]).toContain('is-reply')
+  })
+})
+
+test('raw label sets of one workload merge into one edge and stay listed as pairs', () => {
+  const next = pod('shop/web', { app: 'web', 'pod-template-hash': '86c57db685' })
+  const identities = [web, next, db]
+  const [only, ...rest] = buildTraffic([edge(web, db, '5432/TCP'), edge(next, db, '5432/TCP')], groupWorkloads(identities, compileLabelRules(identities)))
+  expect(rest).toEqual([])
+  expect(only?.pairs.map((p) => p.from.labels)).toHaveLength(2)
+  expect(only?.sightings.map((s) => s.flows)).toEqual([2, 2])
+})
