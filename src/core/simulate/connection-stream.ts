@@ -1,0 +1,211 @@
+/**
+ * The true connections of a simulation, minute by minute.
+ *
+ * In: topology, planned cluster, range, rate. Out: connections between concrete endpoints that live at that moment.
+ * Invariants: the same input gives the same connections whatever is rendered from them; every edge that is active and
+ * has living ends gets at least one; a source port is fresh per connection. Leaves formats to hubble-lines and
+ * calico-rows. Cost: O(edges + connections) a minute, nothing kept.
+ */
+import { US_PER_SECOND } from '../base/time.ts'
+import { cronMatches } from './cron.ts'
+import type { Endpoint, EndpointTable } from './endpoints.ts'
+import type { ClusterPlan, PlannedPod, SimulationRange } from './plan-cluster.ts'
+import { createRandom, hashText } from './random.ts'
+import type { Random } from './random.ts'
+import type { Topology, TopologyEdge, TopologyEnd, TopologyMoment } from './topology.ts'
+
+export const MINUTE_US = 60 * US_PER_SECOND
+
+export interface Connection {
+  readonly edge: EdgePlan
+  readonly startUs: number
+  /** After the last packet. */
+  readonly endUs: number
+  readonly client: Endpoint
+  readonly server: Endpoint
+  readonly clientIp: string
+  readonly serverIp: string
+  readonly sourcePort: number
+}
+
+/** An edge with the times at which it is active. */
+export interface EdgePlan {
+  readonly index: number
+  readonly edge: TopologyEdge
+  readonly ratePerMinute: number
+  readonly fromUs: number
+  readonly untilUs: number
+  /** Of a CronJob at either end: connections follow its pods, not the clock. */
+  readonly jobEnd: 'from' | 'to' | undefined
+  /** Added before rounding down, so that edges of one rate do not all call in the same minutes. */
+  readonly phase: number
+  /** Minute of the only connection of an edge too slow to call within the range; -1 when it calls anyway. */
+  readonly forcedMinute: number
+}
+
+/** Default connections a minute by category; others 6. */
+const DEFAULT_RATES: Readonly<Record<string, number>> = { 'kubelet-probe': 4, dns: 4, 'prometheus-scrape': 2, 'kube-apiserver': 3 }
+const DEFAULT_RATE = 6
+const CONDITIONAL_RATE = 1
+const FIRST_EPHEMERAL_PORT = 32768
+const EPHEMERAL_PORTS = 28232 // ..60999, the Linux default
+/** No connection opens in the last two seconds, so that every one is seen completely. */
+const QUIET_END_US = 2 * US_PER_SECOND
+const PORT_STRIDE = 7919 // prime to EPHEMERAL_PORTS: every port once before any repeats
+
+export class ConnectionStream {
+  readonly edges: readonly EdgePlan[]
+  readonly #cluster: ClusterPlan
+  readonly #endpoints: EndpointTable
+  readonly #range: SimulationRange
+  readonly #random: Random
+  readonly #nextPort: Uint32Array
+  readonly #turns: Uint32Array
+
+  constructor(world: { topology: Topology; cluster: ClusterPlan; endpoints: EndpointTable }, range: SimulationRange, rate: number) {
+    this.#cluster = world.cluster
+    this.#endpoints = world.endpoints
+    this.#range = range
+    this.#random = createRandom(range.seed, 'connections')
+    const phases = createRandom(range.seed, 'phases')
+    this.edges = world.topology.edges.map((edge, index) => planEdge({ edge, index }, range, { rate, phases }))
+    this.#nextPort = Uint32Array.from(world.endpoints.all, (e) => hashText(`${range.seed}/port/${e.ip}`) % EPHEMERAL_PORTS)
+    this.#turns = new Uint32Array(world.topology.edges.length)
+  }
+
+  /** Minutes of the range; the last may be cut. */
+  get minutes(): number {
+    return Math.ceil((this.#range.endUs - this.#range.startUs) / MINUTE_US)
+  }
+
+  /** Connections that open in the minute (those of a job pod that starts in it may open a little later). Call for 0, 1, 2… in turn. */
+  ofMinute(minute: number): Connection[] {
+    const startUs = this.#range.startUs + minute * MINUTE_US
+    const out: Connection[] = []
+    for (const plan of this.edges) {
+      if (plan.jobEnd !== undefined) this.#openOfJobs(plan, startUs, out)
+      else this.#openOnClock(plan, { minute, startUs }, out)
+    }
+    return out
+  }
+
+  /** The pods that went in this minute, each with a peer it used to talk to. */
+  departuresOf(minute: number): { pod: PlannedPod; peer: Endpoint; plan: EdgePlan; isClient: boolean }[] {
+    const startUs = this.#range.startUs + minute * MINUTE_US
+    const gone = this.#cluster.pods.filter((p) => p.workload.kind !== 'CronJob' && p.untilUs >= startUs && p.untilUs < startUs + MINUTE_US)
+    return gone.flatMap((pod) => this.edges.flatMap((plan) => {
+      const { from, to } = plan.edge
+      const isClient = from.type === 'workload' && from.workload === pod.workload
+      const other = isClient ? to : to.type === 'workload' && to.workload === pod.workload ? from : undefined
+      if (other?.type !== 'workload' || plan.edge.protocol !== 'TCP') return []
+      const peer = this.#living(other, pod.untilUs + 2 * US_PER_SECOND).find((e) => e.kind === 'pod')
+      return peer === undefined ? [] : [{ pod, peer, plan, isClient }]
+    }))
+  }
+
+  #openOnClock(plan: EdgePlan, at: { minute: number; startUs: number }, out: Connection[]): void {
+    const fromUs = Math.max(at.startUs, plan.fromUs)
+    const untilUs = Math.min(at.startUs + MINUTE_US, plan.untilUs, this.#range.endUs - QUIET_END_US)
+    if (fromUs >= untilUs) return
+    const { schedule } = plan.edge
+    if (schedule !== undefined && !cronMatches(schedule, at.startUs)) return
+    const count = schedule !== undefined ? Math.max(1, Math.round(plan.ratePerMinute)) : countInMinute(plan, at.minute, this.#range)
+    for (let i = 0; i < count; i++) this.#open(plan, fromUs + Math.floor(this.#random.next() * (untilUs - fromUs)), out)
+  }
+
+  #openOfJobs(plan: EdgePlan, startUs: number, out: Connection[]): void {
+    const end = plan.jobEnd === 'from' ? plan.edge.from : plan.edge.to
+    if (end.type !== 'workload') return
+    for (const pod of this.#cluster.podsOf.get(end.workload.key) ?? []) {
+      if (pod.fromUs < startUs || pod.fromUs >= startUs + MINUTE_US) continue
+      const fromUs = Math.max(pod.fromUs + US_PER_SECOND, plan.fromUs)
+      const untilUs = Math.min(pod.untilUs - 3 * US_PER_SECOND, plan.untilUs, this.#range.endUs - QUIET_END_US)
+      const count = fromUs < untilUs ? Math.max(1, Math.round(plan.ratePerMinute)) : 0
+      for (let i = 0; i < count; i++) this.#open(plan, fromUs + Math.floor(this.#random.next() * (untilUs - fromUs)), out)
+    }
+  }
+
+  #open(plan: EdgePlan, startUs: number, out: Connection[]): void {
+    const { edge } = plan
+    const turn = this.#turns[plan.index] as number
+    this.#turns[plan.index] = turn + 1
+    const server = pickAt(this.#living(edge.to, startUs), turn)
+    if (server === undefined) return
+    const client = edge.from.type === 'kubelet' ? this.#endpoints.nodes[server.nodeIndex] : this.#clientOf(edge.from, server, startUs)
+    if (client === undefined || client === server || (client.pod === undefined && server.pod === undefined)) return
+    const isIpv6 = client.ip.includes(':') || server.ip.includes(':')
+    const clientIp = isIpv6 ? client.ip6 ?? client.ip : client.ip
+    const serverIp = isIpv6 ? server.ip6 ?? server.ip : server.ip
+    const limitUs = Math.min(this.#range.endUs, client.pod?.untilUs ?? Infinity, server.pod?.untilUs ?? Infinity) - US_PER_SECOND / 5
+    const endUs = Math.min(startUs + this.#durationUs(edge), limitUs)
+    out.push({ edge: plan, startUs, endUs, client, server, clientIp, serverIp, sourcePort: this.#freshPort(client) })
+  }
+
+  #clientOf(end: TopologyEnd, server: Endpoint, atUs: number): Endpoint | undefined {
+    const candidates = this.#living(end, atUs).filter((e) => e !== server)
+    return candidates.length === 0 ? undefined : this.#random.pick(candidates)
+  }
+
+  /** The endpoints an end stands for at a moment. */
+  #living(end: TopologyEnd, atUs: number): readonly Endpoint[] {
+    if (end.type === 'external') return this.#endpoints.externals(end)
+    if (end.type === 'kube-apiserver') return [this.#endpoints.apiServer]
+    if (end.type !== 'workload') return this.#endpoints.nodes
+    const living: Endpoint[] = []
+    for (const pod of this.#cluster.podsOf.get(end.workload.key) ?? []) {
+      if (pod.fromUs + US_PER_SECOND / 2 <= atUs && atUs < pod.untilUs - US_PER_SECOND) living.push(this.#endpoints.ofPod(pod))
+    }
+    return living
+  }
+
+  #freshPort(client: Endpoint): number {
+    const at = this.#nextPort[client.index] as number
+    this.#nextPort[client.index] = (at + PORT_STRIDE) % EPHEMERAL_PORTS
+    return FIRST_EPHEMERAL_PORT + at
+  }
+
+  /** Most connections are short; one in twenty of the application's lasts long enough for five-second repeats. */
+  #durationUs(edge: TopologyEdge): number {
+    const draw = this.#random.next()
+    const spread = this.#random.next()
+    if (edge.protocol !== 'TCP') return 400 + Math.floor(spread * 20_000)
+    if (edge.category === '' && draw < 0.05) return Math.floor((6 + 50 * spread) * US_PER_SECOND)
+    if (draw < 0.2) return Math.floor((0.4 + 3.6 * spread) * US_PER_SECOND)
+    return 5_000 + Math.floor(spread * 400_000)
+  }
+}
+
+function pickAt(endpoints: readonly Endpoint[], turn: number): Endpoint | undefined {
+  return endpoints.length === 0 ? undefined : endpoints[turn % endpoints.length]
+}
+
+function momentUs(moment: TopologyMoment, range: SimulationRange): number {
+  return 'atUs' in moment ? moment.atUs : range.startUs + moment.afterUs
+}
+
+function planEdge(item: { edge: TopologyEdge; index: number }, range: SimulationRange, drawn: { rate: number; phases: Random }): EdgePlan {
+  const { edge, index } = item
+  const fromUs = Math.max(range.startUs, edge.startsAt === undefined ? -Infinity : momentUs(edge.startsAt, range))
+  const untilUs = Math.min(range.endUs, edge.endsAt === undefined ? Infinity : momentUs(edge.endsAt, range))
+  const usual = edge.isConditional ? CONDITIONAL_RATE : DEFAULT_RATES[edge.category] ?? DEFAULT_RATE
+  const ratePerMinute = (edge.ratePerMinute ?? usual) * drawn.rate
+  const phase = drawn.phases.next()
+  const minutes = Math.ceil((Math.min(untilUs, range.endUs - QUIET_END_US) - range.startUs) / MINUTE_US)
+  const first = Math.floor((fromUs - range.startUs) / MINUTE_US)
+  const callsAnyway = Math.floor(phase + ratePerMinute * (minutes - first)) >= 1
+  const chosen = drawn.phases.next()
+  const forcedMinute = callsAnyway || ratePerMinute === 0 || minutes <= first ? -1 : first + Math.floor(chosen * (minutes - first))
+  return { index, edge, ratePerMinute, fromUs, untilUs, jobEnd: jobEnd(edge), phase, forcedMinute }
+}
+
+function jobEnd(edge: TopologyEdge): 'from' | 'to' | undefined {
+  if (edge.from.type === 'workload' && edge.from.workload.kind === 'CronJob') return 'from'
+  return edge.to.type === 'workload' && edge.to.workload.kind === 'CronJob' ? 'to' : undefined
+}
+
+/** How many connections open in a minute of the range: the running total, rounded down, so that slow edges call now and then. */
+function countInMinute(plan: EdgePlan, minute: number, range: SimulationRange): number {
+  if (plan.forcedMinute >= 0) return plan.forcedMinute === minute ? 1 : 0
+  const at = minute - Math.floor((plan.fromUs - range.startUs) / MINUTE_US)
+  return Math.floor(plan.phase + plan.ratePerMinute * (at + 1)) - Math.floor(plan.phase + plan.ratePerMinute * at)
+}
