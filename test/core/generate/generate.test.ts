@@ -1,0 +1,201 @@
+import { describe, expect, test } from '@jest/globals'
+import { buildSnapshot } from '../../../src/core/cluster/build-snapshot.ts'
+import type { ObservedEdge } from '../../../src/core/flow/edge.ts'
+import { classEnd, edge, pod } from '../../support/ends.ts'
+import { createRandom } from '../../support/random.ts'
+import { recommendFrom, reviewOf, specsOf } from '../../support/recommend.ts'
+
+const web = pod('shop/web', { app: 'web' })
+const api = pod('shop/api', { app: 'api' })
+const db = pod('shop/db:StatefulSet', { app: 'db' })
+const dns = pod('kube-system/coredns', { 'k8s-app': 'kube-dns' })
+const world = classEnd('external')
+const NO_EVIDENCE = /^no-evidence/
+
+const select = (labels: Record<string, string>): unknown => ({ matchLabels: labels })
+
+describe('rules', () => {
+  test('ingress selects the responder, egress the initiator', () => {
+    const specs = specsOf(recommendFrom([edge(web, db, '5432/TCP')]))
+    expect(specs).toEqual({
+      'shop/db-statefulset': { podSelector: select({ app: 'db' }), ingress: [{ from: [{ podSelector: select({ app: 'web' }) }], ports: [{ protocol: 'TCP', port: 5432 }] }], policyTypes: ['Ingress'] },
+      'shop/web-deployment': { podSelector: select({ app: 'web' }), egress: [{ to: [{ podSelector: select({ app: 'db' }) }], ports: [{ protocol: 'TCP', port: 5432 }] }], policyTypes: ['Egress'] },
+    })
+  })
+
+  test('two ports between one pair both survive', () => {
+    expect(specsOf(recommendFrom([edge(web, db, '5432/TCP'), edge(web, db, '9187/TCP')]))['shop/db-statefulset']?.ingress)
+      .toEqual([{ from: [{ podSelector: select({ app: 'web' }) }], ports: [{ protocol: 'TCP', port: 5432 }, { protocol: 'TCP', port: 9187 }] }])
+  })
+
+  test('merging adds no (peer, port) cell that was not observed', () => {
+    const document = recommendFrom([edge(web, db, '5432/TCP'), edge(api, db, '5432/TCP'), edge(api, db, '9187/TCP')])
+    expect(specsOf(document)['shop/db-statefulset']?.ingress).toEqual([
+      { from: [{ podSelector: select({ app: 'api' }) }], ports: [{ protocol: 'TCP', port: 5432 }, { protocol: 'TCP', port: 9187 }] },
+      { from: [{ podSelector: select({ app: 'web' }) }], ports: [{ protocol: 'TCP', port: 5432 }] },
+    ])
+    expect(document.certificate).toMatchObject({ sound: true, tight: true, irredundant: true, rules: { proven: true } })
+  })
+
+  test('contiguous ports become one range; UDP, SCTP and high ports are learnt', () => {
+    const edges = [7000, 7001, 7002].map((p) => edge(web, db, `${p}/UDP`))
+    expect(specsOf(recommendFrom([...edges, edge(web, db, '38412/SCTP')]))['shop/db-statefulset']?.ingress).toEqual([
+      { from: [{ podSelector: select({ app: 'web' }) }], ports: [{ protocol: 'UDP', port: 7000, endPort: 7002 }, { protocol: 'SCTP', port: 38412 }] },
+    ])
+  })
+
+  test('a cross-namespace peer has a namespaceSelector by the immutable name label', () => {
+    const other = pod('billing/web', { app: 'web' })
+    expect(specsOf(recommendFrom([edge(web, db, '5432/TCP'), edge(other, db, '5432/TCP')]))['shop/db-statefulset']?.ingress).toEqual([{
+      from: [
+        { namespaceSelector: select({ 'kubernetes.io/metadata.name': 'billing' }), podSelector: select({ app: 'web' }) },
+        { podSelector: select({ app: 'web' }) },
+      ],
+      ports: [{ protocol: 'TCP', port: 5432 }],
+    }])
+  })
+
+  test('replicas that talk among themselves get a rule to themselves', () => {
+    expect(specsOf(recommendFrom([edge(db, db, '7946/TCP')]))['shop/db-statefulset']?.policyTypes).toEqual(['Ingress', 'Egress'])
+  })
+
+  test('DNS over UDP brings TCP with it, declared as a widening', () => {
+    const document = recommendFrom([edge(web, dns, '53/UDP')])
+    expect(specsOf(document)['shop/web-deployment']?.egress).toEqual([{
+      to: [{ namespaceSelector: select({ 'kubernetes.io/metadata.name': 'kube-system' }), podSelector: select({ 'k8s-app': 'kube-dns' }) }],
+      ports: [{ protocol: 'TCP', port: 53 }, { protocol: 'UDP', port: 53 }],
+    }])
+    expect(document.certificate.widenings.map((w) => `${w.policy} ${w.reason}`)).toEqual([
+      'kube-system/coredns-deployment dns-both-protocols', 'shop/web-deployment dns-both-protocols',
+    ])
+  })
+})
+
+describe('outside addresses', () => {
+  test('all addresses of one source are kept, covered exactly', () => {
+    const document = recommendFrom([edge(web, world, '443/TCP', { ips: ['203.0.113.4', '203.0.113.5', '203.0.113.9', '2001:db8::1'] })])
+    expect(specsOf(document)['shop/web-deployment']?.egress).toEqual([{
+      to: ['203.0.113.4/31', '203.0.113.9/32', '2001:db8::1/128'].map((cidr) => ({ ipBlock: { cidr } })), ports: [{ protocol: 'TCP', port: 443 }],
+    }])
+    expect(document.certificate).toMatchObject({ sound: true, tight: true })
+  })
+
+  test('an address inside a network where pods live is never an ipBlock', () => {
+    const document = recommendFrom([edge(web, world, '443/TCP', { ips: ['10.244.1.77'] })], { podNetworks: ['10.244.1.0/24'] })
+    expect(document.policies).toEqual([])
+    expect(reviewOf(document)).toContain('may-be-pod web->10.244.1.77/32:443')
+  })
+
+  test('addresses of services and nodes, known from cluster state, are never an ipBlock', () => {
+    const { snapshot } = buildSnapshot([
+      { apiVersion: 'v1', kind: 'Service', metadata: { name: 'x', namespace: 'shop' }, spec: { clusterIP: '10.96.0.9', clusterIPs: ['10.96.0.9'], ports: [{ port: 80 }] } },
+      { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, status: { addresses: [{ type: 'InternalIP', address: '172.18.0.2' }] } },
+    ])
+    const document = recommendFrom([edge(web, world, '443/TCP', { ips: ['10.96.0.9', '172.18.0.2'] })], { snapshot })
+    expect(document.policies).toEqual([])
+    expect(reviewOf(document).filter((r) => !NO_EVIDENCE.test(r))).toEqual(['needs-node-cidr web->172.18.0.2/32:443', 'unknown-workload web->10.96.0.9/32:443'])
+  })
+})
+
+describe('what never becomes a rule', () => {
+  test.each([
+    ['a node', classEnd('node'), 'needs-node-cidr'], ['the API server', classEnd('kube-apiserver'), 'needs-apiserver-cidr'],
+    ['an unknown pod', classEnd('unknown'), 'unknown-workload'], ['a network set', classEnd('networkset'), 'needs-network-set'],
+    ['the CNI proxy', classEnd('ingress'), 'needs-node-cidr'],
+  ])('%s as only peer: no policy, never an empty from or to', (_name, peer, code) => {
+    const document = recommendFrom([edge(peer, web, '8080/TCP'), edge(web, peer, '6443/TCP')])
+    expect(document.policies).toEqual([])
+    expect(reviewOf(document).filter((r) => r.startsWith(code))).toHaveLength(2)
+  })
+
+  test('traffic from the pod\'s own node needs no rule and no review', () => {
+    expect(reviewOf(recommendFrom([edge(classEnd('host'), web, '8080/TCP')])).filter((r) => !NO_EVIDENCE.test(r))).toEqual([])
+  })
+
+  test.each([
+    ['denied at the server though the client saw it forwarded', 'client:allowed server:denied', 'only-denied'],
+    ['denied at the client', 'client:denied', 'only-denied'],
+    ['dropped for another reason than policy', 'client:error', 'only-errors'],
+  ])('%s', (_name, seen, code) => {
+    const document = recommendFrom([edge(web, db, '5432/TCP', { seen })])
+    expect(document.policies).toEqual([])
+    expect(reviewOf(document)).toContain(`${code} web->db:5432`)
+  })
+
+  test('audit counts as wanted', () => {
+    expect(Object.keys(specsOf(recommendFrom([edge(web, db, '5432/TCP', { seen: 'server:audit' })])))).toEqual(['shop/db-statefulset', 'shop/web-deployment'])
+  })
+
+  test('an unproven ephemeral port', () => {
+    const document = recommendFrom([edge(web, db, '51000/TCP', { fromPort: 40000 })])
+    expect(document.policies).toEqual([])
+    expect(reviewOf(document)).toContain('unoriented web->db:51000')
+  })
+
+  test('a reply that lost its port in translation adds nothing beside the forward edge', () => {
+    const document = recommendFrom([edge(web, db, '5432/TCP'), edge(web, db, '0/TCP', { orientation: 'is-reply' })])
+    expect(reviewOf(document).filter((r) => r.startsWith('no-port'))).toEqual([])
+    expect(Object.keys(specsOf(document))).toHaveLength(2)
+  })
+
+  test('an unlabelled workload is refused with the reason; as a peer it goes to review', () => {
+    const bare = pod('shop/bare', {})
+    const document = recommendFrom([edge(bare, db, '5432/TCP'), edge(web, bare, '80/TCP')])
+    expect(document.refused).toMatchObject([{ workload: 'shop/bare (Deployment)', reason: { code: 'no-labels' } }])
+    expect(document.policies).toEqual([])
+    expect(reviewOf(document).filter((r) => r.startsWith('peer'))).toEqual(['peer-not-selectable bare->db:5432', 'peer-not-selectable web->bare:80'])
+  })
+
+  test('a selector that would take in a pod outside the evidence is refused', () => {
+    const { snapshot } = buildSnapshot([
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'quiet-1', namespace: 'shop', labels: { app: 'web', tier: 'silent' } }, spec: { containers: [{ name: 'c' }] }, status: { phase: 'Running', podIP: '10.244.0.9' } },
+    ])
+    const document = recommendFrom([edge(web, db, '5432/TCP')], { snapshot })
+    expect(document.refused).toMatchObject([{ workload: 'shop/web (Deployment)', reason: { code: 'not-selectable' } }])
+    expect(Object.keys(specsOf(document))).toEqual([])
+  })
+
+  test('a pod of another cluster cannot be selected', () => {
+    const foreign = { ...pod('shop/web', { app: 'web' }), cluster: 'other', key: 'other-web' }
+    expect(reviewOf(recommendFrom([edge(foreign, db, '5432/TCP')]))).toContain('foreign-cluster web->db:5432')
+  })
+})
+
+describe('silence', () => {
+  test('a workload without observed ingress is flagged and left open, not silently denied', () => {
+    const document = recommendFrom([edge(web, db, '5432/TCP')])
+    expect(specsOf(document)['shop/web-deployment']?.policyTypes).toEqual(['Egress'])
+    expect(reviewOf(document)).toEqual(['no-evidence shop/db (StatefulSet) egress', 'no-evidence shop/web (Deployment) ingress'])
+  })
+
+  test('a namespace layer is emitted only where every known workload has evidence', () => {
+    const ring = [edge(web, api, '80/TCP'), edge(api, web, '81/TCP'), edge(web, dns, '53/UDP'), edge(api, dns, '53/UDP')]
+    const names = (edges: readonly ObservedEdge[]): string[] => recommendFrom(edges, { namespace: 'shop' }).policies.map((p) => (p.metadata as { name: string }).name)
+    expect(names(ring)).toEqual(['allow-dns', 'api-deployment', 'default-deny-egress', 'default-deny-ingress', 'web-deployment'])
+    expect(names([...ring, edge(db, world, '443/TCP', { ips: ['203.0.113.1'] })])).toEqual(['allow-dns', 'api-deployment', 'db-statefulset', 'default-deny-egress', 'web-deployment'])
+    expect(recommendFrom(ring, { namespace: 'shop' }).certificate).toMatchObject({ sound: true, tight: true })
+  })
+})
+
+describe('stability', () => {
+  test('the same edges in any order give the same bytes', () => {
+    const random = createRandom(11)
+    const edges = [edge(web, db, '5432/TCP'), edge(api, db, '5432/TCP'), edge(web, dns, '53/UDP'), edge(web, api, '8080/TCP'), edge(web, world, '443/TCP', { ips: ['203.0.113.1', '203.0.113.7'] })]
+    const expected = JSON.stringify(recommendFrom(edges))
+    for (let i = 0; i < 20; i++) expect(JSON.stringify(recommendFrom(random.shuffle(edges)))).toBe(expected)
+  })
+
+  test('a new edge changes at most the initiator\'s and the responder\'s policy', () => {
+    const before = specsOf(recommendFrom([edge(web, db, '5432/TCP'), edge(api, db, '5432/TCP'), edge(web, api, '8080/TCP')]))
+    const after = specsOf(recommendFrom([edge(web, db, '5432/TCP'), edge(api, db, '5432/TCP'), edge(web, api, '8080/TCP'), edge(api, web, '9000/TCP')]))
+    expect(Object.keys(after).filter((name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]))).toEqual(['shop/api-deployment', 'shop/web-deployment'])
+    expect(after['shop/db-statefulset']).toEqual(before['shop/db-statefulset'])
+  })
+
+  test('every rule names the edges that justify it', () => {
+    const document = recommendFrom([edge(web, db, '5432/TCP')])
+    expect(document.evidence['shop/db-statefulset']?.['ingress[0]']).toMatchObject([
+      { from: { kind: 'pod', namespace: 'shop', workload: { name: 'web' } }, to: { workload: { name: 'db' } }, protocol: 'TCP', port: 5432, orientation: 'verdict-event', sides: ['client', 'server'] },
+    ])
+  })
+})
