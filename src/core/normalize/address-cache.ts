@@ -1,0 +1,60 @@
+import { AppError } from '../base/app-error.ts'
+import { addressClass, parseAddress } from '../sets/address.ts'
+import { parseCidr } from '../sets/cidr.ts'
+import type { Cidr } from '../sets/cidr.ts'
+import { hashText, type TextHash } from './digest.ts'
+
+/** An address of a record, classified once. */
+export interface AddressInfo {
+  readonly kind: 'address'
+  /** Canonical text; '' when the record gives no address. */
+  readonly text: string
+  readonly hash: TextHash
+  /** Multicast, broadcast, unspecified, IPv6 link-local (T22): no policy speaks of it. IPv4 link-local is real traffic: metadata, node-local DNS. */
+  readonly isUnroutable: boolean
+  readonly isPrivate: boolean
+  /** May belong to a pod although no pod is named: inside a pod CIDR, loopback, or the address that stands for a pod calling itself. */
+  readonly isPodLike: boolean
+}
+
+/** The address of a record that has none. */
+export const NO_ADDRESS: AddressInfo = { kind: 'address', text: '', hash: { a: 0, b: 0 }, isUnroutable: false, isPrivate: false, isPodLike: false }
+
+/** Addresses kept. Larger: fewer parses with many outside peers; smaller: less memory (about 200 bytes each). */
+const MAX_ADDRESSES = 100_000
+/** Cilium's default source address of a pod that reaches itself through its own Service (T9). */
+const HAIRPIN = '169.254.42.1'
+
+/** Parses and classifies addresses, remembering what it saw. */
+export class AddressCache {
+  readonly #known = new Map<string, AddressInfo | null>()
+  readonly #podCidrs: readonly Cidr[]
+
+  /** Throws AppError `usage` on a malformed CIDR. */
+  constructor(podCidrs: readonly string[]) {
+    this.#podCidrs = podCidrs.map((text) => {
+      const cidr = parseCidr(text)
+      if (cidr === undefined) throw new AppError('usage', `Pod CIDR ${JSON.stringify(text)} is not a CIDR; write it like 10.244.0.0/16.`)
+      return cidr
+    })
+  }
+
+  /** The address, or `null` when the text is none. */
+  get(text: string): AddressInfo | null {
+    const known = this.#known.get(text)
+    if (known !== undefined) return known
+    const info = this.#classify(text)
+    if (this.#known.size >= MAX_ADDRESSES) this.#known.clear()
+    if (text.length <= 64) this.#known.set(text, info)
+    return info
+  }
+
+  #classify(text: string): AddressInfo | null {
+    const address = parseAddress(text)
+    if (address === undefined) return null
+    const range = addressClass(address)
+    const isUnroutable = range === 'multicast' || range === 'broadcast' || range === 'unspecified' || (range === 'link-local' && address.family === 6)
+    const isPodLike = range === 'loopback' || address.text === HAIRPIN || this.#podCidrs.some((c) => c.family === address.family && c.start <= address.value && address.value <= c.end)
+    return { kind: 'address', text: address.text, hash: hashText(address.text), isUnroutable, isPrivate: range === 'private', isPodLike }
+  }
+}

@@ -1,0 +1,25 @@
+import { isObject, type RawObject } from './problems.ts'
+
+/** How a record is written. `hubble-control`: about the observation, not a flow. */
+export type RecordShape = 'hubble-wrapped' | 'hubble-bare' | 'hubble-control' | 'calico-enterprise' | 'unknown'
+
+const CONTROL_KEYS = ['lost_events', 'lostEvents', 'node_status', 'nodeStatus', 'agent_event', 'agentEvent', 'debug_event', 'debugEvent']
+
+/** Tells the format of one record by the presence of keys, never by versions: sources mix formats and producers change them. */
+export function detectShape(record: RawObject): RecordShape {
+  if (record.flow !== undefined) return 'hubble-wrapped'
+  if (isCalicoEnterprise(record)) return 'calico-enterprise'
+  if (isBareFlow(record)) return 'hubble-bare'
+  return CONTROL_KEYS.some((key) => record[key] !== undefined) ? 'hubble-control' : 'unknown'
+}
+
+function isBareFlow(record: RawObject): boolean {
+  if (!isObject(record.IP) && !isObject(record.l4)) return false
+  return record.verdict !== undefined || record.l4 !== undefined || record.Type !== undefined
+}
+
+function isCalicoEnterprise(record: RawObject): boolean {
+  if (record.source_name_aggr !== undefined && record.dest_name_aggr !== undefined) return true
+  const hasTypes = record.source_type !== undefined || record.dest_type !== undefined
+  return hasTypes && record.start_time !== undefined && record.action !== undefined && record.reporter !== undefined
+}

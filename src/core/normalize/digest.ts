@@ -1,0 +1,76 @@
+/** 64 bits of a text as two unsigned halves from two independent passes. */
+export interface TextHash {
+  readonly a: number
+  readonly b: number
+}
+
+/**
+ * Incremental 64-bit digest that tells records apart: two murmur3-style passes with different constants. Not
+ * cryptographic: it recognises re-delivered records within one cluster's credentials, it does not protect anything.
+ * Values are mixed one by one, so it never depends on the order of keys or the whitespace of the input.
+ */
+export class Digest {
+  /** After `finish`: the two unsigned halves. */
+  a = 0
+  b = 0
+
+  start(seed: TextHash): void {
+    this.a = seed.a | 0
+    this.b = seed.b | 0
+  }
+
+  /** Mixes a whole number of up to 53 bits. */
+  number(value: number): void {
+    this.#word(value | 0)
+    if (value >= 4_294_967_296 || value < 0) this.#word(Math.floor(value / 4_294_967_296) | 0)
+  }
+
+  text(value: string): void {
+    const length = value.length
+    let i = 0
+    for (; i + 1 < length; i += 2) this.#word(value.charCodeAt(i) | (value.charCodeAt(i + 1) << 16))
+    // The length closes the text, so that neighbours cannot trade characters.
+    this.#word(i < length ? value.charCodeAt(i) : -1)
+    this.#word(length)
+  }
+
+  hash(value: TextHash): void {
+    this.#words(value.a, value.b)
+  }
+
+  finish(): void {
+    this.a = avalanche(this.a)
+    this.b = avalanche(this.b ^ 0x5bd1e995)
+  }
+
+  #word(word: number): void {
+    this.#words(word, word)
+  }
+
+  #words(forA: number, forB: number): void {
+    let k = Math.imul(forA, 0xcc9e2d51)
+    k = (k << 15) | (k >>> 17)
+    const a = this.a ^ Math.imul(k, 0x1b873593)
+    this.a = (Math.imul((a << 13) | (a >>> 19), 5) + 0xe6546b64) | 0
+    k = Math.imul(forB, 0x239b961b)
+    k = (k << 16) | (k >>> 16)
+    const b = this.b ^ Math.imul(k, 0xab0e9789)
+    this.b = (Math.imul((b << 17) | (b >>> 15), 9) + 0x38b34ae5) | 0
+  }
+}
+
+function avalanche(value: number): number {
+  let h = value
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return (h ^ (h >>> 16)) >>> 0
+}
+
+/** The digest of one text; keep it beside interned texts. */
+export function hashText(text: string): TextHash {
+  const digest = new Digest()
+  digest.start({ a: 0x9747b28c, b: 0x31415926 })
+  digest.text(text)
+  digest.finish()
+  return { a: digest.a, b: digest.b }
+}

@@ -1,0 +1,69 @@
+import type { Ignored, Rejection, RejectionCode } from '../core/flow/flow-record.ts'
+import { redactText } from './redact.ts'
+
+/** One record, or why there is none. Fixed shape: this is the hot path. */
+export interface DecodedItem {
+  /** Line on which it starts, counted from 1 (from `startLine`). */
+  readonly line: number
+  /** Byte offset of its first byte: with the source it names the item for ever. */
+  readonly startOffset: number
+  /**
+   * Where reading resumes after this item: the byte after the line (its newline included) or array element. For a last line that is cut off it
+   * is the start of that line, so that the rest of it can still arrive.
+   */
+  readonly byteOffset: number
+  /** The JSON object; `undefined` when `problem` is set. */
+  readonly value: unknown
+  readonly problem: Rejection | Ignored | null
+  /** Rejected input as redacted text of about 4 KiB at most; else ''. */
+  readonly raw: string
+}
+
+/** Where an item lies: its line, its first byte and the byte to resume at. */
+export interface ItemPlace {
+  readonly line: number
+  readonly start: number
+  readonly next: number
+}
+
+/** Bytes of a rejected item that are kept as evidence. */
+export const KEPT_BYTES = 4096
+
+const BLANK: Ignored = { kind: 'ignored', format: 'unknown', reason: 'blank', coverage: null }
+const DETAILS: Partial<Record<RejectionCode, string>> = {
+  'malformed-json': 'the line is not JSON',
+  truncated: 'the input ends inside this record',
+  'not-text': 'the bytes are not UTF-8 text (UTF-16 and compressed input must be converted first)',
+  'not-an-object': 'a record must be a JSON object',
+}
+
+/** Items in the order of the input, until they are taken. */
+export class ItemList {
+  #items: DecodedItem[] = []
+
+  take(): DecodedItem[] {
+    const items = this.#items
+    this.#items = []
+    return items
+  }
+
+  addBlank(place: ItemPlace): void {
+    this.#add(place, undefined, BLANK, '')
+  }
+
+  /** A parsed value: a record when it is an object, else a rejection. `bytes` are its source. */
+  addValue(place: ItemPlace, value: unknown, bytes: Buffer): void {
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) this.#add(place, value, null, '')
+    else this.addRejection(place, 'not-an-object', { bytes })
+  }
+
+  addRejection(place: ItemPlace, code: RejectionCode, why: { bytes?: Buffer; detail?: string }): void {
+    const problem: Rejection = { kind: 'rejected', format: 'unknown', code, detail: why.detail ?? DETAILS[code] ?? code }
+    const raw = why.bytes === undefined ? '' : redactText(why.bytes.toString('utf8', 0, Math.min(why.bytes.length, KEPT_BYTES)))
+    this.#add(place, undefined, problem, raw)
+  }
+
+  #add(place: ItemPlace, value: unknown, problem: Rejection | Ignored | null, raw: string): void {
+    this.#items.push({ line: place.line, startOffset: place.start, byteOffset: place.next, value, problem, raw })
+  }
+}
