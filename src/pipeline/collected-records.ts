@@ -1,0 +1,90 @@
+import { US_PER_DAY } from '../core/base/time.ts'
+import type { CoverageEvent, FlowRecord, Rejection } from '../core/flow/flow-record.ts'
+import type { Normalizer } from '../core/normalize/normalizer.ts'
+import type { DecodedItem } from '../decode/item-list.ts'
+import { redactText } from '../decode/redact.ts'
+import type { RejectionRow } from '../store/write/insert-ingest-records.ts'
+import { addInputError, OutcomeCounts } from './ingest-report.ts'
+import type { InputError } from './ingest-report.ts'
+
+/** Dead letters kept of one batch. More: more evidence of bad input; fewer: a source of nothing but garbage fills the disk slower. */
+const MAX_REJECTION_ROWS = 100
+const MAX_SAMPLE_CHARACTERS = 1_000
+
+/** Flows outside these bounds are refused; `undefined` bounds take any time (files have no clock). */
+export interface TimeBounds {
+  readonly oldestUs: number
+  readonly newestUs: number
+}
+
+/** HTTP push and streams: lateness up to 8 days, and clocks up to an hour ahead. */
+export function timeBounds(nowUs: number): TimeBounds {
+  return { oldestUs: nowUs - 8 * US_PER_DAY, newestUs: nowUs + US_PER_DAY / 24 }
+}
+
+export interface CollectOptions {
+  readonly normalizer: Normalizer
+  /** Shown in input errors. */
+  readonly file: string
+  readonly bounds: TimeBounds | undefined
+}
+
+/** The records of one batch before it is stored: flows, and counts of everything else. */
+export class CollectedRecords {
+  readonly flows: FlowRecord[] = []
+  readonly problems = new OutcomeCounts()
+  readonly rejections: RejectionRow[] = []
+  readonly coverage: CoverageEvent[] = []
+  readonly inputErrors: InputError[] = []
+  /** Records received. */
+  records = 0
+  /** Where the source resumes after this batch, when any record was added. */
+  nextByte: number | undefined
+  /** Last instants of the flows. */
+  minLastAtUs = Infinity
+  maxLastAtUs = -Infinity
+  private readonly options: CollectOptions
+
+  constructor(options: CollectOptions) {
+    this.options = options
+  }
+
+  add(item: DecodedItem): void {
+    this.records++
+    this.nextByte = item.byteOffset
+    const outcome = item.problem ?? this.options.normalizer.normalize(item.value)
+    if (outcome.kind === 'flow') {
+      const refusal = this.refusal(outcome)
+      if (refusal === undefined) this.addFlow(outcome)
+      else this.reject(refusal, item)
+    } else if (outcome.kind === 'rejected') {
+      this.reject(outcome, item)
+    } else {
+      this.problems.addProblem(outcome)
+      if (outcome.coverage !== null) this.coverage.push(outcome.coverage)
+    }
+  }
+
+  private addFlow(flow: FlowRecord): void {
+    this.flows.push(flow)
+    if (flow.lastAtUs < this.minLastAtUs) this.minLastAtUs = flow.lastAtUs
+    if (flow.lastAtUs > this.maxLastAtUs) this.maxLastAtUs = flow.lastAtUs
+  }
+
+  private refusal(flow: FlowRecord): Rejection | undefined {
+    const { bounds } = this.options
+    if (bounds === undefined || (flow.lastAtUs >= bounds.oldestUs && flow.lastAtUs <= bounds.newestUs)) return undefined
+    const isLate = flow.lastAtUs < bounds.oldestUs
+    const when = new Date(flow.lastAtUs / 1000).toISOString()
+    const detail = isLate ? `${when} is more than 8 days ago; ask for backfill to store it` : `${when} is more than 1 hour ahead of the service's clock`
+    return { kind: 'rejected', format: flow.format, code: isLate ? 'too-late' : 'in-future', detail }
+  }
+
+  private reject(rejection: Rejection, item: DecodedItem): void {
+    this.problems.addProblem(rejection)
+    addInputError(this, { file: this.options.file, line: item.line, message: `${rejection.code}: ${rejection.detail}` })
+    if (this.rejections.length >= MAX_REJECTION_ROWS) return
+    const sample = item.raw !== '' ? item.raw : redactText(JSON.stringify(item.value).slice(0, MAX_SAMPLE_CHARACTERS))
+    this.rejections.push({ format: rejection.format, reason: rejection.code, detail: rejection.detail, position: `line ${item.line}, byte ${item.startOffset}`, sample })
+  }
+}

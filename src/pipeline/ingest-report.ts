@@ -1,0 +1,91 @@
+import type { Outcome } from '../core/flow/flow-record.ts'
+import type { TotalRow } from '../store/write/insert-ingest-records.ts'
+
+/** A place in the input that could not be used, for people. */
+export interface InputError {
+  readonly file: string
+  readonly line?: number
+  readonly message: string
+}
+
+export interface FormatCounts {
+  received: number
+  stored: number
+  duplicate: number
+  /** By RejectionCode. */
+  readonly rejected: Record<string, number>
+  /** By IgnoreReason. */
+  readonly ignored: Record<string, number>
+}
+
+/** Input that was stored completely by an earlier run and was not decoded again. */
+export interface KnownInput {
+  readonly source: string
+  readonly records: number
+}
+
+/**
+ * What became of the input. Conservation: received = stored + duplicate + every rejected + every ignored, in sum and per
+ * format; the unit is one record after unwrapping. Content known by its digest counts all its records as received and duplicate;
+ * the part of a plain file before the position where it resumes was counted by an earlier run and is only listed in `known`.
+ */
+export interface IngestReport extends FormatCounts {
+  /** By format; `unknown` for what had none. */
+  readonly byFormat: Record<string, FormatCounts>
+  /** The first MAX_INPUT_ERRORS rejections, and files that could not be read. */
+  readonly inputErrors: InputError[]
+  readonly known: KnownInput[]
+  /** Decompressed bytes read. */
+  bytes: number
+}
+
+/** Enough to see what is wrong; the counts by code are complete. */
+export const MAX_INPUT_ERRORS = 100
+
+function emptyCounts(): FormatCounts {
+  return { received: 0, stored: 0, duplicate: 0, rejected: {}, ignored: {} }
+}
+
+export function emptyReport(): IngestReport {
+  return { ...emptyCounts(), byFormat: {}, inputErrors: [], known: [], bytes: 0 }
+}
+
+/** The total rows of what one record became; a flow counts as stored until it proves a duplicate. */
+export class OutcomeCounts {
+  /** `format outcome reason` -> row; a handful of entries, so that the key costs nothing that shows. */
+  private readonly rows = new Map<string, { -readonly [K in keyof TotalRow]: TotalRow[K] }>()
+
+  add(format: string, outcome: TotalRow['outcome'], reason: string, records: number): void {
+    if (records === 0) return
+    const key = `${format} ${outcome} ${reason}`
+    const row = this.rows.get(key)
+    if (row === undefined) this.rows.set(key, { format, outcome, reason, records })
+    else row.records += records
+  }
+
+  /** Adds a rejected or ignored record. */
+  addProblem(outcome: Exclude<Outcome, { kind: 'flow' }>): void {
+    this.add(outcome.format, outcome.kind, outcome.kind === 'rejected' ? outcome.code : outcome.reason, 1)
+  }
+
+  list(): TotalRow[] {
+    return [...this.rows.values()]
+  }
+}
+
+/** Adds rows to a report. */
+export function addTotals(report: IngestReport, totals: readonly TotalRow[]): void {
+  for (const total of totals) {
+    const format = report.byFormat[total.format] ??= emptyCounts()
+    for (const counts of [report, format]) {
+      counts.received += total.records
+      if (total.outcome === 'stored' || total.outcome === 'duplicate') counts[total.outcome] += total.records
+      else counts[total.outcome][total.reason] = (counts[total.outcome][total.reason] ?? 0) + total.records
+    }
+  }
+}
+
+/** Notes a rejection for people, as long as there is room. */
+export function addInputError(report: Pick<IngestReport, 'inputErrors'>, error: InputError): void {
+  if (report.inputErrors.length < MAX_INPUT_ERRORS) report.inputErrors.push(error)
+}

@@ -1,0 +1,28 @@
+/** Sends FlowRecords through the batch writer, as ingest does after `normalize`. */
+import type { FlowRecord } from '../../src/core/flow/flow-record.ts'
+import type { Normalizer } from '../../src/core/normalize/normalizer.ts'
+import { BatchWriter } from '../../src/pipeline/batch-writer.ts'
+import { CollectedRecords } from '../../src/pipeline/collected-records.ts'
+import type { Database } from '../../src/store/db/database.ts'
+import type { TotalRow } from '../../src/store/write/insert-ingest-records.ts'
+import { START_US } from './flow-records.ts'
+
+/** Takes flows as they are. */
+const passThrough: Normalizer = { normalize: (raw) => raw as FlowRecord }
+
+export function collect(flows: readonly FlowRecord[]): CollectedRecords {
+  const collected = new CollectedRecords({ normalizer: passThrough, file: 'test', bounds: undefined })
+  flows.forEach((value, i) => collected.add({ line: i + 1, startOffset: i, byteOffset: i + 1, value, problem: null, raw: '' }))
+  return collected
+}
+
+export function createWriter(database: Database, clusterId: number, nowUs = START_US): BatchWriter {
+  return new BatchWriter(database, clusterId, { nowUs: () => nowUs, retry: { giveUpAfterMs: 20_000 } })
+}
+
+/** Records by outcome. */
+export function outcomes(totals: readonly TotalRow[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const total of totals) counts[total.outcome] = (counts[total.outcome] ?? 0) + total.records
+  return counts
+}
