@@ -4,7 +4,7 @@
  * A subject whose policy fails verification is taken out and the rest is verified again, until everything left passes: a
  * set that fails is never emitted. Layers are built from what is left.
  */
-import { compareText } from '../base/order.ts'
+import { compareText, sortedBy } from '../base/order.ts'
 import { invariant } from '../base/invariant.ts'
 import type { Workload } from '../flow/workloads.ts'
 import { PROTOCOLS } from '../flow/flow-record.ts'
@@ -143,5 +143,5 @@ function wideningsOf(subjects: readonly SubjectDraft[], layers: readonly Namespa
     reason: 'namespace-dns',
     text: `Every pod of ${l.namespace}, also a future one, may ask ${l.dnsServers.map((w) => w.display).join(', ')} on UDP and TCP 53.`,
   }))
-  return [...own, ...layered]
+  return sortedBy([...own, ...layered], (w) => w.policy)
 }

@@ -66,7 +66,7 @@ describe('rules', () => {
       ports: [{ protocol: 'TCP', port: 53 }, { protocol: 'UDP', port: 53 }],
     }])
     expect(document.certificate.widenings.map((w) => `${w.policy} ${w.reason}`)).toEqual([
-      'kube-system/coredns-deployment dns-both-protocols', 'shop/web-deployment dns-both-protocols',
+      'kube-system/coredns-deployment dns-both-protocols', 'shop/allow-dns namespace-dns', 'shop/web-deployment dns-both-protocols',
     ])
   })
 })
@@ -143,7 +143,7 @@ describe('what never becomes a rule', () => {
     const document = recommendFrom([edge(bare, db, '5432/TCP'), edge(web, bare, '80/TCP')])
     expect(document.refused).toMatchObject([{ workload: 'shop/bare (Deployment)', reason: { code: 'no-labels' } }])
     expect(document.policies).toEqual([])
-    expect(reviewOf(document).filter((r) => r.startsWith('peer'))).toEqual(['peer-not-selectable bare->db:5432', 'peer-not-selectable web->bare:80'])
+    expect(reviewOf(document).filter((r) => r.startsWith('peer'))).toEqual(['peer-not-selectable web->bare:80', 'peer-not-selectable bare->db:5432'])
   })
 
   test('a selector that would take in a pod outside the evidence is refused', () => {
