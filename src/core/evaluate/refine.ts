@@ -1,0 +1,171 @@
+/**
+ * Sharpens uncertain verdicts: goes through every case of what is not known and evaluates each.
+ *
+ * In: a connection whose verdict three-valued logic left uncertain. Out: the exact verdict per side and together, and which
+ * of the unknowns can change it; `undefined` where the cases are too many or an end's identity itself is not known.
+ * Why: selectors correlate. `app In [a]` in one rule and `app NotIn [a]` in another admit every pod, though neither does for sure.
+ * Cost: cases x rules in play, at most REFINE_LIMIT cases.
+ */
+import type { CompiledPolicies } from './compile.ts'
+import type { Connection, Unknown } from './eval-end.ts'
+import { evaluateSide, unknownTexts } from './evaluate-side.ts'
+import type { SideDraft } from './evaluate-side.ts'
+import { casesOf, isFeasible, policiesInPlay } from './unknown-cases.ts'
+import type { Case } from './unknown-cases.ts'
+import { combineVerdict } from './verdict.ts'
+import type { ConnectionVerdict, SideResult, Verdict } from './verdict.ts'
+
+/** Cases per connection; more: sharper answers where much is unknown; fewer: bounded time per connection. */
+export const REFINE_LIMIT = 512
+/** Cases x policies in play per connection. */
+const WORK_LIMIT = 50_000
+
+interface Sides {
+  readonly egress: SideDraft
+  readonly ingress: SideDraft
+}
+
+type Outcome = 'allowed' | 'denied'
+
+interface CaseResult {
+  readonly egress: Outcome
+  readonly ingress: Outcome
+  readonly both: Outcome
+  readonly sides: Sides
+}
+
+export function refine(compiled: CompiledPolicies, connection: Connection, sides: Sides): Omit<ConnectionVerdict, 'connection'> | undefined {
+  const policyCount = policiesInPlay(compiled, connection).length
+  let unknowns = distinctUnknowns([...sides.egress.unknowns, ...sides.ingress.unknowns])
+  for (;;) {
+    const cases: (readonly Case[])[] = []
+    for (const unknown of unknowns) {
+      const options = casesOf(compiled, connection, unknown)
+      if (options === undefined) return undefined
+      cases.push(options)
+    }
+    const count = cases.reduce((n, c) => n * c.length, 1)
+    if (count > REFINE_LIMIT || count * policyCount > WORK_LIMIT) return undefined
+    const { results, further } = evaluateCases(compiled, connection, cases)
+    if (further.length === 0) return summarize({ sides, unknowns, cases, results })
+    // A case brought up another unknown: start over with it.
+    const grown = distinctUnknowns([...unknowns, ...further])
+    if (grown.length === unknowns.length) return undefined
+    unknowns = grown
+  }
+}
+
+function unknownKey(unknown: Unknown): string {
+  switch (unknown.kind) {
+    case 'label': return `label ${unknown.key}`
+    case 'namespace-label': return `namespace ${unknown.namespace} ${unknown.key}`
+    case 'address': return `address ${unknown.role}`
+    case 'named-ports': return 'named ports'
+    case 'port': return 'port'
+    case 'identity': return 'identity'
+  }
+}
+
+function distinctUnknowns(unknowns: readonly Unknown[]): Unknown[] {
+  const distinct: Unknown[] = []
+  for (const unknown of unknowns) {
+    const isKnown = distinct.some((d) => unknownKey(d) === unknownKey(unknown) && ('end' in d ? d.end : undefined) === ('end' in unknown ? unknown.end : undefined))
+    if (!isKnown) distinct.push(unknown)
+  }
+  // The port comes first: the cases of named ports say which names stand for it.
+  return [...distinct.filter((u) => u.kind === 'port'), ...distinct.filter((u) => u.kind !== 'port')]
+}
+
+/** Results by mixed-radix number of the case; `undefined` where the case cannot be. */
+interface Evaluated {
+  readonly results: (CaseResult | undefined)[]
+  /** Unknowns that only show in some case. */
+  readonly further: Unknown[]
+}
+
+function evaluateCases(compiled: CompiledPolicies, connection: Connection, cases: readonly (readonly Case[])[]): Evaluated {
+  const count = cases.reduce((n, c) => n * c.length, 1)
+  const results: (CaseResult | undefined)[] = []
+  for (let number = 0; number < count; number++) {
+    let world = connection
+    let rest = number
+    for (const options of cases) {
+      world = (options[rest % options.length] as Case)(world)
+      rest = Math.floor(rest / options.length)
+    }
+    if (!isFeasible(world)) {
+      results.push(undefined)
+      continue
+    }
+    const egress = evaluateSide(compiled, world, 'egress')
+    const ingress = evaluateSide(compiled, world, 'ingress')
+    const further = [...egress.unknowns, ...ingress.unknowns]
+    if (further.length > 0) return { results: [], further: further.map((u) => originalUnknown(u, world, connection)) }
+    results.push({ egress: outcome(egress), ingress: outcome(ingress), both: combineVerdict(egress.result.verdict, ingress.result.verdict) as Outcome, sides: { egress, ingress } })
+  }
+  return { results: results.some((r) => r !== undefined) ? results : [], further: [] }
+}
+
+/** An unknown of a case, put in terms of the connection's own ends. */
+function originalUnknown(unknown: Unknown, world: Connection, connection: Connection): Unknown {
+  if (!('end' in unknown)) return unknown
+  return { ...unknown, end: unknown.end === world.from ? connection.from : connection.to }
+}
+
+function outcome(side: SideDraft): Outcome {
+  return side.result.verdict === 'denied' ? 'denied' : 'allowed'
+}
+
+interface Enumeration {
+  readonly sides: Sides
+  readonly unknowns: readonly Unknown[]
+  readonly cases: readonly (readonly Case[])[]
+  readonly results: readonly (CaseResult | undefined)[]
+}
+
+function summarize(e: Enumeration): Omit<ConnectionVerdict, 'connection'> | undefined {
+  if (e.results.length === 0) return undefined
+  const verdict = verdictOf(e.results, (r) => r.both)
+  return {
+    verdict,
+    egress: refinedSide(e, 'egress'),
+    ingress: refinedSide(e, 'ingress'),
+    missing: verdict === 'uncertain' ? decisive(e, (r) => r.both) : [],
+  }
+}
+
+function verdictOf(results: Enumeration['results'], of: (r: CaseResult) => Outcome): Verdict {
+  const outcomes = new Set(results.filter((r) => r !== undefined).map(of))
+  return outcomes.size > 1 ? 'uncertain' : outcomes.has('denied') ? 'denied' : 'allowed'
+}
+
+function refinedSide(e: Enumeration, direction: 'egress' | 'ingress'): SideResult {
+  const draft = e.sides[direction].result
+  if (draft.verdict !== 'uncertain') return draft
+  const verdict = verdictOf(e.results, (r) => r[direction])
+  const { selectedBy, maybeSelectedBy, nearest } = draft
+  if (verdict === 'uncertain') return { ...draft, missing: decisive(e, (r) => r[direction]) }
+  if (verdict === 'denied') return { verdict, selectedBy, maybeSelectedBy, ...(nearest === undefined ? {} : { nearest }), missing: [] }
+  const rule = e.results.find((r) => r?.sides[direction].result.rule !== undefined)?.sides[direction].result.rule
+  return { verdict: rule === undefined ? 'not-isolated' : 'allowed', selectedBy, maybeSelectedBy, ...(rule === undefined ? {} : { rule }), missing: [] }
+}
+
+/** The unknowns of which two cases give different results while everything else stays; all where only several together do. */
+function decisive(e: Enumeration, of: (r: CaseResult) => Outcome): string[] {
+  const matters: Unknown[] = []
+  let stride = 1
+  for (const [i, options] of e.cases.entries()) {
+    const seen = new Map<number, Outcome>()
+    const width = options.length
+    const changes = e.results.some((result, number) => {
+      if (result === undefined) return false
+      const others = number - (Math.floor(number / stride) % width) * stride
+      const known = seen.get(others)
+      seen.set(others, known ?? of(result))
+      return known !== undefined && known !== of(result)
+    })
+    if (changes) matters.push(e.unknowns[i] as Unknown)
+    stride *= width
+  }
+  return matters.length > 0 ? unknownTexts(matters) : unknownTexts(e.unknowns)
+}
