@@ -1,8 +1,8 @@
 /**
  * Finds a selector that picks exactly one workload among all label sets known in its namespace.
  *
- * Identifying keys in a fixed preference order, as few as possible; `matchLabels` where the workload has one value,
- * `In` where its own label sets differ. Exact: every label set of the workload matches, none of any other workload does.
+ * Identifying keys in a fixed preference order, as few as possible, one of them a key that names the application where there
+ * is one (`version: v2` alone would take in every later v2); `matchLabels` where the workload has one value, `In` where its own label sets differ. Exact: every label set of the workload matches, none of any other workload does.
  * Cost: O(subsets of keys x label sets of the namespace); the first single key usually decides.
  */
 import { compareText } from '../base/order.ts'
@@ -20,6 +20,9 @@ const PREFERRED_KEYS: readonly string[] = [
   'app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'k8s-app', 'app', 'name', 'component', 'role', 'tier', 'release',
 ]
 
+/** Keys that say what the application is; the others only qualify it. */
+const NAMING_KEYS = new Set(['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'k8s-app', 'app', 'name'])
+
 /** More keys than this at once are tried only all together. */
 const MAX_TRIED_KEYS = 3
 
@@ -33,7 +36,7 @@ export function findExactSelector(workload: Workload, others: readonly Labels[])
   const terms = candidateTerms(workload)
   if (terms.length === 0) return undefined
   for (let size = 1; size <= Math.min(MAX_TRIED_KEYS, terms.length); size++) {
-    for (const subset of subsets(terms, size)) if (isExact(subset, others)) return toSelector(subset)
+    for (const subset of subsets(terms, size)) if (names(subset, terms) && isExact(subset, others)) return toSelector(subset)
   }
   return terms.length > MAX_TRIED_KEYS && isExact(terms, others) ? toSelector(dropNeedless(terms, others)) : undefined
 }
@@ -64,6 +67,12 @@ function* subsets(terms: readonly Term[], size: number, from = 0): Generator<Ter
   }
 }
 
+/** True when the subset holds a naming key, or there is none to hold. */
+function names(subset: readonly Term[], terms: readonly Term[]): boolean {
+  const isNaming = (t: Term): boolean => NAMING_KEYS.has(t.key)
+  return subset.some(isNaming) || !terms.some(isNaming)
+}
+
 function isExact(terms: readonly Term[], others: readonly Labels[]): boolean {
   return others.every((labels) => terms.some((t) => !Object.hasOwn(labels, t.key) || !t.values.includes(labels[t.key] as string)))
 }
@@ -72,7 +81,7 @@ function dropNeedless(terms: readonly Term[], others: readonly Labels[]): Term[]
   let kept = [...terms]
   for (const term of [...terms].reverse()) {
     const without = kept.filter((t) => t !== term)
-    if (without.length > 0 && isExact(without, others)) kept = without
+    if (names(without, terms) && without.length > 0 && isExact(without, others)) kept = without
   }
   return kept
 }

@@ -33,7 +33,11 @@ describe('choosing a selector', () => {
 
   test('differing label sets of one workload need `In`', () => {
     expect(selectorOf(pod('s/a', { app: 'x', track: 'stable' }), pod('s/a', { app: 'x', track: 'canary' }), pod('s/b', { app: 'x', track: 'batch' })))
-      .toBe('track in (canary,stable)')
+      .toBe('app=x track in (canary,stable)')
+  })
+
+  test('a qualifying key never stands alone where a naming key exists', () => {
+    expect(selectorOf(pod('s/a', { app: 'reviews', version: 'v2' }), pod('s/b', { app: 'reviews', version: 'v1' }))).toBe('app=reviews version=v2')
   })
 
   test('labels that are a subset of another workload\'s select too much and are refused', () => {
