@@ -7,11 +7,13 @@
  * Cost: cases x rules in play, at most REFINE_LIMIT cases.
  */
 import type { CompiledPolicies } from './compile.ts'
+import { EndStates } from './end-state.ts'
 import type { Connection, Unknown } from './eval-end.ts'
 import { evaluateSide, unknownTexts } from './evaluate-side.ts'
 import type { SideDraft } from './evaluate-side.ts'
-import { casesOf, isFeasible, policiesInPlay } from './unknown-cases.ts'
+import { casesOf, isFeasible } from './unknown-cases.ts'
 import type { Case } from './unknown-cases.ts'
+import type { PoliciesByDirection } from './policy-index.ts'
 import { combineVerdict } from './verdict.ts'
 import type { ConnectionVerdict, SideResult, Verdict } from './verdict.ts'
 
@@ -35,24 +37,34 @@ interface CaseResult {
 }
 
 export function refine(compiled: CompiledPolicies, connection: Connection, sides: Sides): Omit<ConnectionVerdict, 'connection'> | undefined {
-  const policyCount = policiesInPlay(compiled, connection).length
+  const inPlay = restrict(compiled, connection)
+  const policies = [...inPlay.everywhere.egress, ...inPlay.everywhere.ingress]
   let unknowns = distinctUnknowns([...sides.egress.unknowns, ...sides.ingress.unknowns])
   for (;;) {
     const cases: (readonly Case[])[] = []
     for (const unknown of unknowns) {
-      const options = casesOf(compiled, connection, unknown)
+      const options = casesOf(policies, connection, unknown)
       if (options === undefined) return undefined
       cases.push(options)
     }
     const count = cases.reduce((n, c) => n * c.length, 1)
-    if (count > REFINE_LIMIT || count * policyCount > WORK_LIMIT) return undefined
-    const { results, further } = evaluateCases(compiled, connection, cases)
+    if (count > REFINE_LIMIT || count * policies.length > WORK_LIMIT) return undefined
+    const { results, further } = evaluateCases(inPlay, connection, cases)
     if (further.length === 0) return summarize({ sides, unknowns, cases, results })
     // A case brought up another unknown: start over with it.
     const grown = distinctUnknowns([...unknowns, ...further])
     if (grown.length === unknowns.length) return undefined
     unknowns = grown
   }
+}
+
+/** The policies that select an end, certainly or maybe: in no case of the unknowns does another one select it. */
+function restrict(compiled: CompiledPolicies, { from, to }: Connection): CompiledPolicies {
+  const egress = compiled.states.of(from).selections(compiled, 'egress').all.map((s) => s.policy)
+  const ingress = compiled.states.of(to).selections(compiled, 'ingress').all.map((s) => s.policy)
+  const byNamespace = new Map<string, PoliciesByDirection>([[from.namespace, { egress, ingress: [] }]])
+  byNamespace.set(to.namespace, { egress: byNamespace.get(to.namespace)?.egress ?? [], ingress })
+  return { byNamespace, everywhere: { egress, ingress }, ipBlockMatchesPods: compiled.ipBlockMatchesPods, states: new EndStates() }
 }
 
 function unknownKey(unknown: Unknown): string {

@@ -6,19 +6,13 @@ import { AddressSet } from '../sets/cidr.ts'
 import { MAX_PORT } from '../sets/port-set.ts'
 import { keyCases } from './compile.ts'
 import type { Connection, EvalEnd, Unknown } from './eval-end.ts'
-import type { CompiledPolicy, CompiledSelector, PolicyIndex } from './policy-index.ts'
+import type { CompiledPolicy, CompiledSelector } from './policy-index.ts'
 
 /** One case of an unknown: the connection as it is in that case. */
 export type Case = (connection: Connection) => Connection
 
-/** The policies that can bear on the connection: those of its ends' namespaces. */
-export function policiesInPlay(compiled: PolicyIndex, { from, to }: Connection): readonly CompiledPolicy[] {
-  return [...(compiled.byNamespace.get(from.namespace)?.egress ?? []), ...(compiled.byNamespace.get(to.namespace)?.ingress ?? [])]
-}
-
-/** Every case that the policies in play can tell apart; together they cover all that may be true. `undefined` = too many. */
-export function casesOf(compiled: PolicyIndex, connection: Connection, unknown: Unknown): readonly Case[] | undefined {
-  const policies = policiesInPlay(compiled, connection)
+/** Every case that the policies can tell apart; together they cover all that may be true. `undefined` = too many. */
+export function casesOf(policies: readonly CompiledPolicy[], connection: Connection, unknown: Unknown): readonly Case[] | undefined {
   switch (unknown.kind) {
     case 'label': {
       const { end, key } = unknown
