@@ -4,13 +4,14 @@ import { PodNetworks } from '../core/aggregate/pod-networks.ts'
 import type { EdgeWindow } from '../core/flow/edge.ts'
 import type { Identity } from '../core/flow/identity.ts'
 import { CopyBuffer } from '../store/db/copy.ts'
-import { withRetry } from '../store/db/database.ts'
+import { withRetry, withTransaction } from '../store/db/database.ts'
 import type { Database, RetryOptions } from '../store/db/database.ts'
 import type { ContentRow, PositionStep } from '../store/write/advance-position.ts'
 import { encodeEdgeWindows } from '../store/write/append-edge-windows.ts'
 import { encodeExternalPeers } from '../store/write/append-external-peers.ts'
 import { ensureFlowPartitions } from '../store/write/ensure-flow-partitions.ts'
 import { encodeFlow } from '../store/write/insert-flows.ts'
+import { insertTotals } from '../store/write/insert-ingest-records.ts'
 import type { TotalRow } from '../store/write/insert-ingest-records.ts'
 import { storeBatch } from '../store/write/store-batch.ts'
 import type { BatchRows } from '../store/write/store-batch.ts'
@@ -56,6 +57,14 @@ export class BatchWriter {
     const mine = this.turn.then(() => this.storeNow(collected, target))
     this.turn = mine.catch(() => undefined)
     return mine
+  }
+
+  /** Counts records of content that was stored before, without storing anything of them again. */
+  async storeKnown(records: number, source: string): Promise<TotalRow[]> {
+    const totals: TotalRow[] = [{ format: 'unread', outcome: 'duplicate', reason: '', records }]
+    if (records === 0) return []
+    await withRetry(() => withTransaction(this.database, (tx) => insertTotals(tx, this.clusterId, source, totals)), this.retry)
+    return totals
   }
 
   private async storeNow(collected: CollectedRecords, target: WriteTarget): Promise<TotalRow[]> {

@@ -26,8 +26,8 @@ export interface KnownInput {
 
 /**
  * What became of the input. Conservation: received = stored + duplicate + every rejected + every ignored, in sum and per
- * format; the unit is one record after unwrapping. Content known by its digest counts all its records as received and duplicate;
- * the part of a plain file before the position where it resumes was counted by an earlier run and is only listed in `known`.
+ * format; the unit is one record after unwrapping. What an earlier run stored (the part of a log before its position, or
+ * content known by its digest) is not decoded again: its records count as received and duplicate under the format `unread`.
  */
 export interface IngestReport extends FormatCounts {
   /** By format; `unknown` for what had none. */
@@ -40,7 +40,7 @@ export interface IngestReport extends FormatCounts {
 }
 
 /** Enough to see what is wrong; the counts by code are complete. */
-export const MAX_INPUT_ERRORS = 100
+const MAX_INPUT_ERRORS = 100
 
 function emptyCounts(): FormatCounts {
   return { received: 0, stored: 0, duplicate: 0, rejected: {}, ignored: {} }
@@ -88,4 +88,8 @@ export function addTotals(report: IngestReport, totals: readonly TotalRow[]): vo
 /** Notes a rejection for people, as long as there is room. */
 export function addInputError(report: Pick<IngestReport, 'inputErrors'>, error: InputError): void {
   if (report.inputErrors.length < MAX_INPUT_ERRORS) report.inputErrors.push(error)
+}
+
+export function addInputErrors(report: Pick<IngestReport, 'inputErrors'>, errors: readonly InputError[]): void {
+  for (const error of errors) addInputError(report, error)
 }

@@ -24,19 +24,29 @@ export class DigestSet {
     return this.place(hi >>> 0, lo >>> 0)
   }
 
+  has(hi: number, lo: number): boolean {
+    return this.slotOf(hi >>> 0, lo >>> 0) < 0
+  }
+
   private place(hi: number, lo: number): boolean {
+    const slot = this.slotOf(hi, lo)
+    if (slot < 0) return false
+    this.slots[slot] = hi
+    this.slots[slot + 1] = hi === 0 && lo === 0 ? 1 : lo
+    this.count++
+    return true
+  }
+
+  /** Index of the empty slot where a digest belongs; -1 when it is present. */
+  private slotOf(hi: number, lo: number): number {
     if (hi === 0 && lo === 0) lo = 1
     const { slots, mask } = this
     // Digests are uniform already: their low bits are the hash.
     for (let i = (lo ^ (hi << 7)) & mask; ; i = (i + 1) & mask) {
       const slotHi = slots[2 * i]
       const slotLo = slots[2 * i + 1]
-      if (slotHi === hi && slotLo === lo) return false
-      if (slotHi !== 0 || slotLo !== 0) continue
-      slots[2 * i] = hi
-      slots[2 * i + 1] = lo
-      this.count++
-      return true
+      if (slotHi === hi && slotLo === lo) return -1
+      if (slotHi === 0 && slotLo === 0) return 2 * i
     }
   }
 

@@ -1,0 +1,188 @@
+/**
+ *  file, gzip, stdin ─ openFile ─► resume point ─┐ chunks                  ┌► rejected, ignored: counted by reason
+ *                                                ├─► decode ─► normalize ──┤
+ *  HTTP body ─ digest known? ────────────────────┘   raw         Outcome   └► flows ─┐ a batch: 20,000 records at most
+ *                                                                                    ▼
+ *      duplicates out (recent digests) ─► EdgeBatch ─► ONE transaction { position, raw flows, edge windows, outside addresses,
+ *                                                        totals, dead letters, digests, coverage, pod networks, identities }
+ *
+ * In: bytes. Out: rows, and an IngestReport in which received = stored + duplicate + rejected + ignored.
+ * Invariants: a crash anywhere loses nothing and counts nothing twice; the same input again changes no edge. While a batch is
+ * being stored the next one is decoded, and not more: memory is bounded by two batches, whatever the size of the input.
+ * Leaves to others: reading HTTP and decompressing it, folding and expiry (retain.ts), label rules and orientation (reading).
+ */
+import { createHash } from 'node:crypto'
+import { AppError } from '../core/base/app-error.ts'
+import { createNormalizer } from '../core/normalize/normalizer.ts'
+import type { Normalizer } from '../core/normalize/normalizer.ts'
+import { createDecoder } from '../decode/decode-chunk.ts'
+import { openFile } from '../sources/file.ts'
+import type { OpenedSource } from '../sources/source.ts'
+import { withRetry } from '../store/db/database.ts'
+import type { Database, RetryOptions } from '../store/db/database.ts'
+import { selectContentRecords } from '../store/read/select-positions.ts'
+import { ensureCluster } from '../store/write/ensure-cluster.ts'
+import { BatchWriter } from './batch-writer.ts'
+import { CollectedRecords, timeBounds } from './collected-records.ts'
+import { addInputError, addInputErrors, addTotals, emptyReport } from './ingest-report.ts'
+import type { IngestReport } from './ingest-report.ts'
+import { ingestStream } from './ingest-stream.ts'
+import { findResumePoint } from './resume-point.ts'
+import { retain } from './retain.ts'
+
+/**
+ * Records per transaction at most. More: fewer commits and better grouping; fewer: less memory (about 1 KB each) and less to
+ * repeat after a crash.
+ */
+const BATCH_RECORDS = 20_000
+
+export interface IngesterOptions {
+  /** The cluster everything is stored under; it wins over what records claim. */
+  readonly cluster: string
+  readonly podCidrs?: readonly string[]
+  /** The service's clock, microseconds. */
+  readonly nowUs: () => number
+  /** How long and how loudly to wait for the database. */
+  readonly retry?: RetryOptions
+  /** Default 20000. */
+  readonly batchRecords?: number
+}
+
+export interface IngestProgress {
+  readonly file: string
+  /** Decompressed bytes of this file, and how many of them are read. */
+  readonly sizeBytes: number
+  readonly bytes: number
+  /** Records received so far, over all files. */
+  readonly records: number
+}
+
+export interface FileOptions {
+  readonly onProgress?: (progress: IngestProgress) => void
+  readonly signal?: AbortSignal
+}
+
+export interface BodyOptions {
+  /** Name in totals and dead letters, e.g. `http`. */
+  readonly source: string
+  /** Decompressed bytes at most; more is AppError `too-large`. */
+  readonly maxBytes: number
+  /** Takes flows of any time; otherwise older than 8 days is rejected `too-late` and more than an hour ahead `in-future`. */
+  readonly isBackfill?: boolean
+}
+
+/** Stores flow logs of one cluster. One per process and cluster: it remembers identities and recent digests. */
+export interface Ingester {
+  readonly clusterId: number
+  /** Stores files one after the other, then folds. A file that cannot be read is listed in inputErrors, the others still go through. */
+  ingestFiles(paths: readonly string[], options?: FileOptions): Promise<IngestReport>
+  /** Stores a decompressed body in one transaction: all of it or, when this throws, nothing. */
+  ingestBody(body: Buffer | AsyncIterable<Buffer>, options: BodyOptions): Promise<IngestReport>
+}
+
+/** Makes the cluster known. The schema must be migrated. */
+export async function createIngester(database: Database, options: IngesterOptions): Promise<Ingester> {
+  const normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [] })
+  const clusterId = await ensureCluster(database, options.cluster)
+  return new DatabaseIngester(database, clusterId, normalizer, options)
+}
+
+class DatabaseIngester implements Ingester {
+  readonly clusterId: number
+  private readonly database: Database
+  private readonly normalizer: Normalizer
+  private readonly options: IngesterOptions
+  private readonly writer: BatchWriter
+
+  constructor(database: Database, clusterId: number, normalizer: Normalizer, options: IngesterOptions) {
+    this.database = database
+    this.clusterId = clusterId
+    this.normalizer = normalizer
+    this.options = options
+    this.writer = new BatchWriter(database, clusterId, { nowUs: options.nowUs, retry: options.retry ?? {} })
+  }
+
+  async ingestFiles(paths: readonly string[], options: FileOptions = {}): Promise<IngestReport> {
+    const report = emptyReport()
+    for (const path of paths) {
+      try {
+        await this.ingestFile(path, report, options)
+      } catch (error) {
+        if (!(error instanceof AppError) || (error.code !== 'input-unreadable' && error.code !== 'bad-encoding')) throw error
+        addInputError(report, { file: path, message: error.message })
+      }
+    }
+    await retain(this.database, this.clusterId, this.options.nowUs())
+    return report
+  }
+
+  async ingestBody(body: Buffer | AsyncIterable<Buffer>, options: BodyOptions): Promise<IngestReport> {
+    const chunks = await readBody(body, options.maxBytes)
+    const hash = createHash('sha256')
+    for (const chunk of chunks) hash.update(chunk)
+    const digest = hash.digest()
+    try {
+      return await this.storeBody(chunks, digest, options)
+    } catch (error) {
+      // The same body was sent twice at once and the other one won: now it is known.
+      if (error instanceof AppError && error.code === 'conflict') return this.storeBody(chunks, digest, options)
+      throw error
+    }
+  }
+
+  private async ingestFile(path: string, report: IngestReport, options: FileOptions): Promise<void> {
+    const source = await openFile(path)
+    try {
+      const point = await withRetry(() => findResumePoint(this.database, this.clusterId, source), this.options.retry)
+      if (point.startRecords > 0 || point.isComplete) await this.countKnown(report, source.name, point.startRecords)
+      if (point.isComplete) return
+      const before = report.bytes
+      await ingestStream(source, point, {
+        writer: this.writer, normalizer: this.normalizer, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal: options.signal,
+        onProgress: () => options.onProgress?.(progressOf(source, point.startByte + report.bytes - before, report)),
+      })
+    } finally {
+      await source.close()
+    }
+  }
+
+  private async storeBody(chunks: readonly Buffer[], digest: Buffer, options: BodyOptions): Promise<IngestReport> {
+    const report = emptyReport()
+    for (const chunk of chunks) report.bytes += chunk.length
+    const known = await selectContentRecords(this.database, this.clusterId, digest)
+    if (known !== undefined) {
+      await this.countKnown(report, options.source, known)
+      return report
+    }
+    const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
+    const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds })
+    const decoder = createDecoder()
+    for (const chunk of chunks) for (const item of decoder.push(chunk)) collected.add(item)
+    for (const item of decoder.end()) collected.add(item)
+    addTotals(report, await this.writer.store(collected, { source: options.source, content: { digest, records: collected.records } }))
+    addInputErrors(report, collected.inputErrors)
+    return report
+  }
+
+  /** Records that an earlier run stored and this one did not decode: all of them count as duplicates, under the format `unread`. */
+  private async countKnown(report: IngestReport, source: string, records: number): Promise<void> {
+    report.known.push({ source, records })
+    addTotals(report, await this.writer.storeKnown(records, source))
+  }
+}
+
+function progressOf(source: OpenedSource, bytes: number, report: IngestReport): IngestProgress {
+  return { file: source.name, sizeBytes: source.sizeBytes, bytes, records: report.received }
+}
+
+async function readBody(body: Buffer | AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer[]> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of Buffer.isBuffer(body) ? [body] : body) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new AppError('too-large', `The body holds more than ${maxBytes} bytes after decompression. Send it in several parts.`)
+    // Chunks may be reused by the stream that gave them.
+    chunks.push(Buffer.isBuffer(body) ? chunk : Buffer.from(chunk))
+  }
+  return chunks
+}

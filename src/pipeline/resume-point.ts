@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto'
+import type { OpenedSource } from '../sources/source.ts'
+import type { Database } from '../store/db/database.ts'
+import { selectContentRecords, selectPosition } from '../store/read/select-positions.ts'
+import type { Position } from '../store/read/select-positions.ts'
+
+/** Where reading of a source begins in this run. */
+export interface ResumePoint {
+  /** Name in `positions`. */
+  readonly positionName: string
+  /** What is stored under that name: the compare of the compare-and-set. */
+  readonly stored: Position | undefined
+  readonly startByte: number
+  /** Records before `startByte`, stored by earlier runs. */
+  readonly startRecords: number
+  /** True when there is nothing new to read. */
+  readonly isComplete: boolean
+  /** For finished content: SHA-256 of all of it. */
+  readonly contentDigest: Buffer | undefined
+}
+
+/** Bytes before the position that must be the same when reading resumes. */
+const TAIL_BYTES = 4096
+
+/**
+ * Finds where to go on. Finished content (`content:…`) is named by all its bytes: it is known, or resumes where a crash left it.
+ * A log that may grow (`file:…`) is named by its first line only, so the bytes before the position are compared as well: a log
+ * that begins alike but goes on differently is another one and gets a position of its own, never the other's.
+ */
+export async function findResumePoint(database: Database, clusterId: number, source: OpenedSource): Promise<ResumePoint> {
+  const content = /^content:([0-9a-f]{64})$/.exec(source.sourceId)
+  if (content?.[1] !== undefined) return resumeContent(database, clusterId, source.sourceId, Buffer.from(content[1], 'hex'))
+  for (const positionName of [source.sourceId, `${source.sourceId}@${sha256(source.name).slice(0, 16)}`]) {
+    const stored = await selectPosition(database, clusterId, positionName)
+    if (stored === undefined) return { positionName, stored, startByte: 0, startRecords: 0, isComplete: false, contentDigest: undefined }
+    const [tail, seenBytes] = stored.fingerprint.split(':')
+    if (stored.next > source.sizeBytes || tail !== await tailDigest(source, stored.next)) continue
+    // The same size as when its end was read last: what is left is the same cut-off line, which was counted then.
+    const isComplete = source.sizeBytes === stored.next || source.sizeBytes === Number(seenBytes)
+    return { positionName, stored, startByte: stored.next, startRecords: stored.records, isComplete, contentDigest: undefined }
+  }
+  // Also the file of this very name begins alike and goes on differently than it did: it was written anew. Read it from the start.
+  const positionName = `${source.sourceId}@${sha256(source.name).slice(0, 16)}`
+  const stored = await selectPosition(database, clusterId, positionName)
+  return { positionName, stored, startByte: 0, startRecords: 0, isComplete: false, contentDigest: undefined }
+}
+
+async function resumeContent(database: Database, clusterId: number, positionName: string, contentDigest: Buffer): Promise<ResumePoint> {
+  const records = await selectContentRecords(database, clusterId, contentDigest)
+  const stored = await selectPosition(database, clusterId, positionName)
+  return {
+    positionName, stored, contentDigest, isComplete: records !== undefined,
+    startByte: stored?.next ?? 0, startRecords: records ?? stored?.records ?? 0,
+  }
+}
+
+/** What a position of a growing log remembers: the bytes before it, and up to where the log was read. */
+export async function positionFingerprint(source: OpenedSource, next: number, seenBytes: number): Promise<string> {
+  return `${await tailDigest(source, next)}:${seenBytes}`
+}
+
+async function tailDigest(source: OpenedSource, next: number): Promise<string> {
+  const start = Math.max(0, next - TAIL_BYTES)
+  const hash = createHash('sha256')
+  let left = next - start
+  if (left > 0) {
+    for await (const chunk of source.chunks(start)) {
+      hash.update(chunk.subarray(0, left))
+      left -= Math.min(left, chunk.length)
+      if (left === 0) break
+    }
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

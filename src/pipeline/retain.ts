@@ -1,0 +1,16 @@
+import type { Database } from '../store/db/database.ts'
+import { deleteExpiredDigests } from '../store/write/delete-expired.ts'
+import { foldEdgeWindows, foldIngestTotals } from '../store/write/fold-edge-windows.ts'
+
+/**
+ *  edge windows, outside addresses (partial rows) ─► fold ─► one row per edge, window, side and verdict
+ *  totals ─► sum            digests of contents and batches ─► expire after 14 days
+ *
+ * Housekeeping of one cluster: run it after ingest and every minute in a service. No reader sees a difference. Any number of
+ * processes may run it at once.
+ */
+export async function retain(database: Database, clusterId: number, nowUs: number): Promise<void> {
+  await foldEdgeWindows(database, clusterId)
+  await foldIngestTotals(database, clusterId)
+  await deleteExpiredDigests(database, nowUs)
+}
