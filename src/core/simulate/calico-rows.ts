@@ -1,14 +1,14 @@
 /**
  * Calico Enterprise flow-log rows of the connections, aggregation level 2.
  *
- * In: the connections of each minute. Out: at the end of every interval one JSON line per (pod group pair, port,
+ * In: the connections of each tick. Out: at the end of every interval one JSON line per (pod group pair, port,
  * protocol, reporting node and side). Invariants: no reply rows (conntrack knows the initiator), no pod addresses and
  * source ports, outside addresses kept. Cost: memory for the rows of the open intervals.
  */
 import { US_PER_MS, US_PER_SECOND } from '../base/time.ts'
 import type { Labels } from '../flow/end.ts'
 import type { Connection, ConnectionStream } from './connection-stream.ts'
-import { MINUTE_US } from './connection-stream.ts'
+import { TICK_US } from './connection-stream.ts'
 import type { Endpoint, EndpointTable } from './endpoints.ts'
 import type { ClusterPlan, PlannedPod, SimulationRange } from './plan-cluster.ts'
 import { ipv4Value } from './addresses.ts'
@@ -59,9 +59,9 @@ export class CalicoWriter {
 
   *lines(): Generator<string> {
     const { startUs, endUs } = this.#range
-    for (let minute = 0; minute < this.#stream.minutes; minute++) {
-      for (const connection of this.#stream.ofMinute(minute)) this.#count(connection)
-      const doneUs = Math.min(startUs + (minute + 1) * MINUTE_US, endUs)
+    for (let tick = 0; tick < this.#stream.ticks; tick++) {
+      for (const connection of this.#stream.ofTick(tick)) this.#count(connection)
+      const doneUs = Math.min(startUs + (tick + 1) * TICK_US, endUs)
       for (const number of [...this.#intervals.keys()].sort((a, b) => a - b)) {
         if (startUs + (number + 1) * this.#intervalUs <= doneUs || doneUs === endUs) yield* this.#flush(number)
       }

@@ -1,10 +1,10 @@
 /**
- * The true connections of a simulation, minute by minute.
+ * The true connections of a simulation, five seconds at a time.
  *
  * In: topology, planned cluster, range, rate. Out: connections between concrete endpoints that live at that moment.
  * Invariants: the same input gives the same connections whatever is rendered from them; every edge that is active and
  * has living ends gets at least one; a source port is fresh per connection. Leaves formats to hubble-lines and
- * calico-rows. Cost: O(edges + connections) a minute, nothing kept.
+ * calico-rows. Cost: O(edges + connections) a tick, nothing kept.
  */
 import { US_PER_SECOND } from '../base/time.ts'
 import { cronMatches } from './cron.ts'
@@ -15,6 +15,8 @@ import type { Random } from './random.ts'
 import type { Topology, TopologyEdge, TopologyEnd, TopologyMoment } from './topology.ts'
 
 export const MINUTE_US = 60 * US_PER_SECOND
+/** Connections are drawn for this long at once. Longer: more of them in memory; shorter: more evenly spaced calls. */
+export const TICK_US = 5 * US_PER_SECOND
 
 export interface Connection {
   readonly edge: EdgePlan
@@ -37,10 +39,10 @@ export interface EdgePlan {
   readonly untilUs: number
   /** Of a CronJob at either end: connections follow its pods, not the clock. */
   readonly jobEnd: 'from' | 'to' | undefined
-  /** Added before rounding down, so that edges of one rate do not all call in the same minutes. */
+  /** Added before rounding down, so that edges of one rate do not all call at the same time. */
   readonly phase: number
-  /** Minute of the only connection of an edge too slow to call within the range; -1 when it calls anyway. */
-  readonly forcedMinute: number
+  /** Tick of the only connection of an edge too slow to call within the range; -1 when it calls anyway. */
+  readonly forcedTick: number
 }
 
 /** Default connections a minute by category; others 6. */
@@ -61,6 +63,8 @@ export class ConnectionStream {
   readonly #random: Random
   readonly #nextPort: Uint32Array
   readonly #turns: Uint32Array
+  /** Long-running pods that go within the range. */
+  readonly #mortal: readonly PlannedPod[]
 
   constructor(world: { topology: Topology; cluster: ClusterPlan; endpoints: EndpointTable }, range: SimulationRange, rate: number) {
     this.#cluster = world.cluster
@@ -71,28 +75,30 @@ export class ConnectionStream {
     this.edges = world.topology.edges.map((edge, index) => planEdge({ edge, index }, range, { rate, phases }))
     this.#nextPort = Uint32Array.from(world.endpoints.all, (e) => hashText(`${range.seed}/port/${e.ip}`) % EPHEMERAL_PORTS)
     this.#turns = new Uint32Array(world.topology.edges.length)
+    this.#mortal = world.cluster.pods.filter((p) => p.workload.kind !== 'CronJob' && Number.isFinite(p.untilUs))
   }
 
-  /** Minutes of the range; the last may be cut. */
-  get minutes(): number {
-    return Math.ceil((this.#range.endUs - this.#range.startUs) / MINUTE_US)
+  /** Ticks of the range; the last may be cut. */
+  get ticks(): number {
+    return Math.ceil((this.#range.endUs - this.#range.startUs) / TICK_US)
   }
 
-  /** Connections that open in the minute (those of a job pod that starts in it may open a little later). Call for 0, 1, 2… in turn. */
-  ofMinute(minute: number): Connection[] {
-    const startUs = this.#range.startUs + minute * MINUTE_US
+  /** Connections that open in the tick, and later ones of a job pod or a scheduled minute that starts in it. Call for 0, 1, 2… in turn. */
+  ofTick(tick: number): Connection[] {
+    const startUs = this.#range.startUs + tick * TICK_US
     const out: Connection[] = []
     for (const plan of this.edges) {
       if (plan.jobEnd !== undefined) this.#openOfJobs(plan, startUs, out)
-      else this.#openOnClock(plan, { minute, startUs }, out)
+      else if (plan.edge.schedule !== undefined) this.#openOnSchedule(plan, startUs, out)
+      else this.#openOnClock(plan, tick, out)
     }
     return out
   }
 
-  /** The pods that went in this minute, each with a peer it used to talk to. */
-  departuresOf(minute: number): { pod: PlannedPod; peer: Endpoint; plan: EdgePlan; isClient: boolean }[] {
-    const startUs = this.#range.startUs + minute * MINUTE_US
-    const gone = this.#cluster.pods.filter((p) => p.workload.kind !== 'CronJob' && p.untilUs >= startUs && p.untilUs < startUs + MINUTE_US)
+  /** The pods that went in this tick, each with a peer it used to talk to. */
+  departuresOf(tick: number): { pod: PlannedPod; peer: Endpoint; plan: EdgePlan; isClient: boolean }[] {
+    const startUs = this.#range.startUs + tick * TICK_US
+    const gone = this.#mortal.filter((p) => p.untilUs >= startUs && p.untilUs < startUs + TICK_US)
     return gone.flatMap((pod) => this.edges.flatMap((plan) => {
       const { from, to } = plan.edge
       const isClient = from.type === 'workload' && from.workload === pod.workload
@@ -103,25 +109,33 @@ export class ConnectionStream {
     }))
   }
 
-  #openOnClock(plan: EdgePlan, at: { minute: number; startUs: number }, out: Connection[]): void {
-    const fromUs = Math.max(at.startUs, plan.fromUs)
-    const untilUs = Math.min(at.startUs + MINUTE_US, plan.untilUs, this.#range.endUs - QUIET_END_US)
+  #openOnClock(plan: EdgePlan, tick: number, out: Connection[]): void {
+    const startUs = this.#range.startUs + tick * TICK_US
+    this.#openWithin(plan, { fromUs: startUs, untilUs: startUs + TICK_US, count: countInTick(plan, tick, this.#range) }, out)
+  }
+
+  /** All connections of a matching minute, drawn in the tick in which it begins. */
+  #openOnSchedule(plan: EdgePlan, tickStartUs: number, out: Connection[]): void {
+    const minuteUs = Math.floor((tickStartUs + TICK_US - 1) / MINUTE_US) * MINUTE_US
+    const isNewMinute = minuteUs >= tickStartUs || tickStartUs === this.#range.startUs
+    if (!isNewMinute || plan.edge.schedule === undefined || !cronMatches(plan.edge.schedule, minuteUs)) return
+    this.#openWithin(plan, { fromUs: Math.max(minuteUs, tickStartUs), untilUs: minuteUs + MINUTE_US, count: Math.max(1, Math.round(plan.ratePerMinute)) }, out)
+  }
+
+  #openWithin(plan: EdgePlan, span: { fromUs: number; untilUs: number; count: number }, out: Connection[]): void {
+    const fromUs = Math.max(span.fromUs, plan.fromUs)
+    const untilUs = Math.min(span.untilUs, plan.untilUs, this.#range.endUs - QUIET_END_US)
     if (fromUs >= untilUs) return
-    const { schedule } = plan.edge
-    if (schedule !== undefined && !cronMatches(schedule, at.startUs)) return
-    const count = schedule !== undefined ? Math.max(1, Math.round(plan.ratePerMinute)) : countInMinute(plan, at.minute, this.#range)
-    for (let i = 0; i < count; i++) this.#open(plan, fromUs + Math.floor(this.#random.next() * (untilUs - fromUs)), out)
+    for (let i = 0; i < span.count; i++) this.#open(plan, fromUs + Math.floor(this.#random.next() * (untilUs - fromUs)), out)
   }
 
   #openOfJobs(plan: EdgePlan, startUs: number, out: Connection[]): void {
     const end = plan.jobEnd === 'from' ? plan.edge.from : plan.edge.to
     if (end.type !== 'workload') return
     for (const pod of this.#cluster.podsOf.get(end.workload.key) ?? []) {
-      if (pod.fromUs < startUs || pod.fromUs >= startUs + MINUTE_US) continue
-      const fromUs = Math.max(pod.fromUs + US_PER_SECOND, plan.fromUs)
-      const untilUs = Math.min(pod.untilUs - 3 * US_PER_SECOND, plan.untilUs, this.#range.endUs - QUIET_END_US)
-      const count = fromUs < untilUs ? Math.max(1, Math.round(plan.ratePerMinute)) : 0
-      for (let i = 0; i < count; i++) this.#open(plan, fromUs + Math.floor(this.#random.next() * (untilUs - fromUs)), out)
+      if (pod.fromUs < startUs || pod.fromUs >= startUs + TICK_US) continue
+      const span = { fromUs: pod.fromUs + US_PER_SECOND, untilUs: pod.untilUs - 3 * US_PER_SECOND }
+      this.#openWithin(plan, { ...span, count: Math.max(1, Math.round(plan.ratePerMinute)) }, out)
     }
   }
 
@@ -190,12 +204,20 @@ function planEdge(item: { edge: TopologyEdge; index: number }, range: Simulation
   const usual = edge.isConditional ? CONDITIONAL_RATE : DEFAULT_RATES[edge.category] ?? DEFAULT_RATE
   const ratePerMinute = (edge.ratePerMinute ?? usual) * drawn.rate
   const phase = drawn.phases.next()
-  const minutes = Math.ceil((Math.min(untilUs, range.endUs - QUIET_END_US) - range.startUs) / MINUTE_US)
-  const first = Math.floor((fromUs - range.startUs) / MINUTE_US)
-  const callsAnyway = Math.floor(phase + ratePerMinute * (minutes - first)) >= 1
+  const ticks = Math.ceil((Math.min(untilUs, range.endUs - QUIET_END_US) - range.startUs) / TICK_US)
+  const first = firstTick(fromUs, range)
+  const callsAnyway = Math.floor(phase + ratePerTick(ratePerMinute) * (ticks - first)) >= 1
   const chosen = drawn.phases.next()
-  const forcedMinute = callsAnyway || ratePerMinute === 0 || minutes <= first ? -1 : first + Math.floor(chosen * (minutes - first))
-  return { index, edge, ratePerMinute, fromUs, untilUs, jobEnd: jobEnd(edge), phase, forcedMinute }
+  const forcedTick = callsAnyway || ratePerMinute === 0 || ticks <= first ? -1 : first + Math.floor(chosen * (ticks - first))
+  return { index, edge, ratePerMinute, fromUs, untilUs, jobEnd: jobEnd(edge), phase, forcedTick }
+}
+
+function firstTick(fromUs: number, range: SimulationRange): number {
+  return Math.floor((fromUs - range.startUs) / TICK_US)
+}
+
+function ratePerTick(ratePerMinute: number): number {
+  return (ratePerMinute * TICK_US) / MINUTE_US
 }
 
 function jobEnd(edge: TopologyEdge): 'from' | 'to' | undefined {
@@ -203,9 +225,10 @@ function jobEnd(edge: TopologyEdge): 'from' | 'to' | undefined {
   return edge.to.type === 'workload' && edge.to.workload.kind === 'CronJob' ? 'to' : undefined
 }
 
-/** How many connections open in a minute of the range: the running total, rounded down, so that slow edges call now and then. */
-function countInMinute(plan: EdgePlan, minute: number, range: SimulationRange): number {
-  if (plan.forcedMinute >= 0) return plan.forcedMinute === minute ? 1 : 0
-  const at = minute - Math.floor((plan.fromUs - range.startUs) / MINUTE_US)
-  return Math.floor(plan.phase + plan.ratePerMinute * (at + 1)) - Math.floor(plan.phase + plan.ratePerMinute * at)
+/** How many connections open in a tick: the running total, rounded down, so that slow edges call now and then. */
+function countInTick(plan: EdgePlan, tick: number, range: SimulationRange): number {
+  if (plan.forcedTick >= 0) return plan.forcedTick === tick ? 1 : 0
+  const at = tick - firstTick(plan.fromUs, range)
+  const rate = ratePerTick(plan.ratePerMinute)
+  return Math.max(0, Math.floor(plan.phase + rate * (at + 1)) - Math.floor(plan.phase + rate * at))
 }

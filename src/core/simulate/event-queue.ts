@@ -1,10 +1,10 @@
-/** Items by time: bounded by what the current and the following minutes hold, because each minute is sorted and forgotten. */
+/** Items by time: bounded by what the current and the following buckets hold, because each is sorted and forgotten. */
 interface Bucket<T> {
   readonly times: number[]
   readonly items: T[]
 }
 
-/** Index bits in a sort key: time within the bucket x 2^INDEX_BITS + index stays below 2^53 for a minute of microseconds. */
+/** Index bits in a sort key: time within the bucket x 2^INDEX_BITS + index stays below 2^53 for buckets up to two minutes. */
 const INDEX_BITS = 26
 const INDEX_SIZE = 2 ** INDEX_BITS
 

@@ -47,7 +47,7 @@ export function generatedText(random: Random, length: number): string {
 const HEX2 = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
 const HEX4 = Array.from({ length: 65536 }, (_, i) => `${HEX2[i >>> 8]}${HEX2[i & 255]}`)
 
-/** A version 4 UUID. Two table look-ups a word instead of toString(16): it is drawn once per line. */
+/** A version 4 UUID. */
 export function generatedUuid(random: Random): string {
   const a = random.uint32()
   const b = random.uint32()
@@ -55,6 +55,22 @@ export function generatedUuid(random: Random): string {
   const d = random.uint32()
   return `${HEX4[a >>> 16]}${HEX4[a & 65535]}-${HEX4[b >>> 16]}-4${(HEX4[b & 65535] as string).slice(1)}-${
     HEX4[((c >>> 16) & 0x3fff) | 0x8000]}-${HEX4[c & 65535]}${HEX4[d >>> 16]}${HEX4[d & 65535]}`
+}
+
+/**
+ * UUIDs for many lines: a scrambled counter before a tail drawn once. Distinct for 2^32 calls, and four times faster
+ * than drawing all bits (1.3 µs became 0.3 µs a line).
+ */
+export function createUuids(random: Random): () => string {
+  const tail = generatedUuid(random).slice(8)
+  let counter = random.uint32()
+  return () => {
+    counter = (counter + 1) >>> 0
+    let x = Math.imul(counter ^ (counter >>> 16), 0x7feb352d) // odd factors and xor-shifts: every step is a bijection
+    x = Math.imul(x ^ (x >>> 15), 0x846ca68b)
+    x ^= x >>> 16
+    return `${HEX4[x >>> 16]}${HEX4[x & 65535]}${tail}`
+  }
 }
 
 /** A locally administered MAC address, a function of the text. */

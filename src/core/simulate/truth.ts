@@ -19,8 +19,8 @@ interface Tally {
 export function truthOf(stream: ConnectionStream, cluster: string): TruthEdge[] {
   const tallies = new Map<string, Tally>()
   const texts = new Map<Endpoint, string>()
-  for (let minute = 0; minute < stream.minutes; minute++) {
-    for (const connection of stream.ofMinute(minute)) {
+  for (let tick = 0; tick < stream.ticks; tick++) {
+    for (const connection of stream.ofTick(tick)) {
       const { edge } = connection.edge
       const key = `${keyOf(connection.client, connection.server, texts)} ${keyOf(connection.server, connection.client, texts)} ${edge.protocol} ${edge.port}`
       const tally = tallies.get(key)
