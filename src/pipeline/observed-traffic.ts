@@ -7,6 +7,10 @@ import { buildTraffic } from '../core/flow/traffic.ts'
 import type { Listeners, TrafficEdge } from '../core/flow/traffic.ts'
 import { groupWorkloads } from '../core/flow/workloads.ts'
 import type { WorkloadIndex } from '../core/flow/workloads.ts'
+import type { Queryable } from '../store/db/database.ts'
+import { findCluster } from '../store/read/select-clusters.ts'
+import { selectEdges, selectObservedRange } from '../store/read/select-edges.ts'
+import { selectPodNetworks } from '../store/read/select-identities.ts'
 
 /** What was observed in a range, from files or from the store; the input of recommend and check. */
 export interface ObservedTraffic {
@@ -16,6 +20,25 @@ export interface ObservedTraffic {
   /** The range asked for, or what the flows span; microseconds. `null` when nothing was observed. */
   readonly sinceUs: number | null
   readonly untilUs: number | null
+}
+
+export interface StoreRange {
+  /** Without one, the only cluster there is. */
+  readonly cluster?: string
+  readonly sinceUs?: number
+  readonly untilUs?: number
+}
+
+/** What the store holds of a cluster in [since, until); without bounds, everything kept. Says which cluster it is. */
+export async function observeStore(database: Queryable, range: StoreRange): Promise<ObservedTraffic & { cluster: string; clusterId: number }> {
+  const cluster = await findCluster(database, range.cluster)
+  const edges = await selectEdges(database, { clusterId: cluster.id, sinceUs: range.sinceUs, untilUs: range.untilUs })
+  const podNetworks = await selectPodNetworks(database, cluster.id)
+  const observed = await selectObservedRange(database, cluster.id)
+  return {
+    cluster: cluster.name, clusterId: cluster.id, edges, podNetworks,
+    sinceUs: range.sinceUs ?? observed?.sinceUs ?? null, untilUs: range.untilUs ?? observed?.untilUs ?? null,
+  }
 }
 
 /** Observed edges read as traffic between workloads. */
