@@ -4,7 +4,7 @@ import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
 import { buildTraffic } from '../../../src/core/flow/traffic.ts'
 import type { Listeners } from '../../../src/core/flow/traffic.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
-import { classEnd, edge, pod } from '../../support/ends.ts'
+import { classEnd, edge, pod } from '../../support/observed-edges.ts'
 import { createRandom } from '../../support/random.ts'
 
 const web = pod('shop/web', { app: 'web' })

@@ -3,7 +3,7 @@ import { compileLabelRules, looksGenerated } from '../../../src/core/flow/label-
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import type { Identity } from '../../../src/core/flow/identity.ts'
 import { createIdentity } from '../../../src/core/flow/identity.ts'
-import { classEnd, pod } from '../../support/ends.ts'
+import { classEnd, pod } from '../../support/observed-edges.ts'
 import { createRandom } from '../../support/random.ts'
 
 function group(identities: readonly Identity[]): string[] {

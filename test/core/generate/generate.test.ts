@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { buildSnapshot } from '../../../src/core/cluster/build-snapshot.ts'
 import type { ObservedEdge } from '../../../src/core/flow/edge.ts'
-import { classEnd, edge, pod } from '../../support/ends.ts'
+import { classEnd, edge, pod } from '../../support/observed-edges.ts'
 import { createRandom } from '../../support/random.ts'
 import { recommendFrom, reviewOf, specsOf } from '../../support/recommend.ts'
 

@@ -3,7 +3,7 @@ import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import type { Identity } from '../../../src/core/flow/identity.ts'
 import { namePolicies } from '../../../src/core/generate/name-policies.ts'
-import { pod } from '../../support/ends.ts'
+import { pod } from '../../support/observed-edges.ts'
 
 function names(...identities: Identity[]): string[] {
   return [...namePolicies(groupWorkloads(identities, compileLabelRules([])).workloads).values()].sort()

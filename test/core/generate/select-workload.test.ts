@@ -4,7 +4,7 @@ import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import type { Identity } from '../../../src/core/flow/identity.ts'
 import type { Labels } from '../../../src/core/flow/end.ts'
 import { findExactSelector, isLabelKey, isLabelValue } from '../../../src/core/generate/select-workload.ts'
-import { pod } from '../../support/ends.ts'
+import { pod } from '../../support/observed-edges.ts'
 import { createRandom, rounds } from '../../support/random.ts'
 
 /** The selector of the first identity's workload among the others, as text. */
