@@ -1,75 +1,46 @@
-import type { EvalEnd, NamedPort } from '../../src/core/evaluate/eval-end.ts'
-import { compilePolicies } from '../../src/core/evaluate/compile.ts'
-import type { CompileOptions, CompiledPolicies } from '../../src/core/evaluate/compile.ts'
-import type { EndKind, Labels } from '../../src/core/flow/end.ts'
-import type { NetworkPolicy } from '../../src/core/policy/network-policy.ts'
-import { parseNetworkPolicy } from '../../src/core/policy/parse-network-policy.ts'
-import { parseAddress } from '../../src/core/sets/address.ts'
-import type { Address } from '../../src/core/sets/address.ts'
-import { parseYaml } from '../../src/manifests/parse-documents.ts'
+import type { EndKind, LabelQuality, Labels } from '../../src/core/flow/end.ts'
+import { createIdentity } from '../../src/core/flow/identity.ts'
+import type { Identity } from '../../src/core/flow/identity.ts'
+import type { ObservedEdge, Sighting } from '../../src/core/flow/edge.ts'
+import { ORIENTATION_BITS } from '../../src/core/flow/edge.ts'
+import type { ObservedVerdict, Orientation, Protocol, Side } from '../../src/core/flow/flow-record.ts'
 
-/** An address that must be one. */
-export function ip(text: string): Address {
-  const address = parseAddress(text)
-  if (address === undefined) throw new Error(`not an address: ${text}`)
-  return address
-}
-
-export interface PodFields {
-  readonly ips?: readonly string[]
-  readonly namespaceLabels?: Labels
-  readonly namespaceLabelsComplete?: boolean
-  /** Keys whose absence is certain; all unless told. */
-  readonly completeKeys?: readonly string[]
-  readonly namedPorts?: readonly NamedPort[] | undefined
-  readonly hostNetwork?: boolean
-}
-
-/** A pod of which everything is known, unless `fields` takes it back. */
-export function pod(place: string, labels: Labels = {}, fields: PodFields = {}): EvalEnd {
-  const { completeKeys } = fields
-  return {
-    kind: 'pod',
-    namespace: place.split('/')[0] ?? '',
-    labels,
-    labelsComplete: completeKeys === undefined ? () => true : (key) => completeKeys.includes(key),
-    namespaceLabels: fields.namespaceLabels ?? {},
-    namespaceLabelsComplete: fields.namespaceLabelsComplete ?? true,
-    ips: (fields.ips ?? []).map(ip),
-    namedPorts: 'namedPorts' in fields ? fields.namedPorts : [],
-    hostNetwork: fields.hostNetwork ?? false,
-    display: place,
-  }
-}
-
-/** An end that is no pod, at an address if one is given. */
-export function endOf(kind: EndKind, address?: string): EvalEnd {
-  return {
-    kind, namespace: '', labels: {}, labelsComplete: () => true, namespaceLabels: {}, namespaceLabelsComplete: true,
-    ips: address === undefined ? [] : [ip(address)], namedPorts: undefined, hostNetwork: false, display: address ?? kind,
-  }
-}
-
-export function outside(address?: string): EvalEnd {
-  return endOf('external', address)
-}
-
-/** Parses an object that must be a valid policy. */
-export function policyOf(object: unknown): NetworkPolicy {
-  const parsed = parseNetworkPolicy(object)
-  if ('problems' in parsed) throw new Error(parsed.problems.map((p) => `${p.field}: ${p.message}`).join('; '))
-  return parsed.policy
-}
-
-/** Policies from short YAML: each document is `{name: ns/name, ...spec}`. */
-export function policies(yaml: string): NetworkPolicy[] {
-  return parseYaml(yaml).map((document) => {
-    const { name, ...spec } = document as { name: string }
-    const [namespace, own] = name.split('/')
-    return policyOf({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { namespace, name: own }, spec })
+/** A pod identity from `ns/name` and labels; kind Deployment unless `ns/name:Kind`. */
+export function pod(place: string, labels: Labels = {}, quality: LabelQuality = 'full'): Identity {
+  const [namespace = '', rest = ''] = place.split('/')
+  const [name = '', kind = 'Deployment'] = rest.split(':')
+  return createIdentity({
+    kind: 'pod', cluster: 'default', namespace, labels, namespaceLabels: {}, labelQuality: quality,
+    workload: name === '' ? null : { kind, name }, workloadEvidence: name === '' ? 'none' : 'record', name: '',
   })
 }
 
-export function compiled(yaml: string, options: CompileOptions = {}): CompiledPolicies {
-  return compilePolicies(policies(yaml), options)
+/** An end that is no pod. */
+export function classEnd(kind: EndKind): Identity {
+  return createIdentity({
+    kind, cluster: 'default', namespace: '', labels: {}, namespaceLabels: {}, labelQuality: 'none', workload: null, workloadEvidence: 'none', name: '',
+  })
+}
+
+export interface EdgeOptions {
+  readonly fromPort?: number
+  readonly orientation?: Orientation
+  /** `client:allowed server:denied` */
+  readonly seen?: string
+  /** Outside addresses. */
+  readonly ips?: readonly string[]
+}
+
+/** An observed edge to `port/proto`, e.g. `edge(web, db, '5432/TCP')`. */
+export function edge(from: Identity, to: Identity, portText: string, options: EdgeOptions = {}): ObservedEdge {
+  const [port = '0', protocol = 'TCP'] = portText.split('/')
+  const sightings = (options.seen ?? 'client:allowed server:allowed').split(' ').map((text): Sighting => {
+    const [side, verdict] = text.split(':')
+    return { side: side as Side, verdict: verdict as ObservedVerdict, flows: 1, firstAtUs: 1_000_000, lastAtUs: 2_000_000 }
+  })
+  return {
+    from, to, protocol: protocol as Protocol, port: Number(port), fromPort: options.fromPort ?? 0,
+    evidence: options.fromPort === undefined ? ORIENTATION_BITS[options.orientation ?? 'verdict-event'] : 0,
+    sightings, externals: (options.ips ?? []).flatMap((ip) => sightings.map((s) => ({ ...s, ip }))), manyExternals: false,
+  }
 }
