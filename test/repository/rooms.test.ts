@@ -7,7 +7,7 @@ interface Rule {
   readonly comment: string
   readonly severity: string
   readonly from: { readonly path?: string }
-  readonly to: { readonly path?: string }
+  readonly to: { readonly path?: string; readonly pathNot?: readonly string[] }
 }
 
 const { default: config } = await import(pathToFileURL(`${root}/.dependency-cruiser.mjs`).href) as { default: { forbidden: readonly Rule[] } }
@@ -18,6 +18,19 @@ describe('the rooms of src', () => {
   test('every source file lies in exactly one room, and every room has a rule', () => {
     const homeless = sources.filter((path) => roomRules.filter((rule) => new RegExp(rule.from.path ?? '^$').test(path)).length !== 1)
     expect(homeless).toEqual([])
+  })
+
+  test('the table of DESIGN.md says the same as the rules', () => {
+    const rows = readText('DESIGN.md').split('\n').flatMap((line) => {
+      const [, room, allowed] = /^\| `([a-z/]+)` \| .* \| (nothing|`[a-z/]+`(?:, `[a-z/]+`)*) \|$/.exec(line) ?? []
+      return room === undefined || allowed === undefined ? [] : [`${room}: ${allowed.replaceAll('`', '')}`]
+    })
+    const rules = roomRules.map((rule) => {
+      const rooms = [rule.from.path ?? '', ...rule.to.pathNot ?? []].map((pattern) => pattern.replace(/^\^src\/|\/$/g, ''))
+      const allowed = rooms.slice(1).filter((room) => room !== rooms[0] && room !== 'core/base')
+      return `${rooms[0] ?? ''}: ${allowed.length === 0 ? 'nothing' : allowed.join(', ')}`
+    })
+    expect(rows).toEqual(rules)
   })
 
   test('every rule is an error and says why', () => {
