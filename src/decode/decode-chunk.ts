@@ -197,7 +197,8 @@ class ChunkDecoder implements Decoder {
       this.#items.addRejection(this.#place(next), isText ? 'malformed-json' : 'not-text', line)
     } else {
       const values: unknown[] = Array.isArray(line.value) ? line.value : [line.value]
-      for (const value of values) this.#items.addValue(this.#place(next), value, line.bytes)
+      // Resuming between two of them reads the line again: better seen twice than lost.
+      values.forEach((value, i) => this.#items.addValue(this.#place(i === values.length - 1 ? next : this.#itemStart), value, line.bytes))
     }
   }
 

@@ -1,4 +1,4 @@
-import { parseTimeUs, US_PER_SECOND } from '../base/time.ts'
+import { US_PER_SECOND } from '../base/time.ts'
 import type { RejectionCode } from '../flow/flow-record.ts'
 
 /** 2000-01-01: earlier times come from clocks that were never set. */
@@ -6,6 +6,7 @@ const EARLIEST_US = 946_684_800 * US_PER_SECOND
 /** 2200-01-01: later times are in another unit, and would leave the exact range of a double. */
 const LATEST_US = 7_258_118_400 * US_PER_SECOND
 
+const RFC3339 = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d+)?(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))$/
 const DAYS_BEFORE_MONTH = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334]
 const DAYS_IN_MONTH = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
@@ -30,13 +31,18 @@ export class InstantParser {
 
   /** False when the text is not a time. */
   parse(text: string): boolean {
-    if (this.#parseUtc(text)) return true
-    // Offsets and other rare spellings.
-    const us = parseTimeUs(text)
-    if (us === undefined) return false
-    this.us = us
-    const fraction = /\.\d{6}(\d{1,3})/.exec(text)
-    this.ns = fraction === null ? 0 : Number((fraction[1] as string).padEnd(3, '0'))
+    return this.#parseUtc(text) || this.#parseRare(text)
+  }
+
+  /** Offsets, lower-case letters, a space for the T, and more than nine digits. */
+  #parseRare(text: string): boolean {
+    const parts = RFC3339.exec(text)
+    if (parts === null) return false
+    const [, date = '', time = '', fraction = '', , sign, hours, minutes] = parts
+    if (!this.#parseUtc(`${date}T${time}${fraction.slice(0, 10)}Z`)) return false
+    if (sign === undefined) return true
+    const offsetMinutes = Number(hours) * 60 + Number(minutes)
+    this.us -= (sign === '-' ? -offsetMinutes : offsetMinutes) * 60 * US_PER_SECOND
     return true
   }
 
