@@ -47,23 +47,27 @@ export class ItemList {
     return items
   }
 
+  addRecord(line: number, startOffset: number, byteOffset: number, value: object): void {
+    this.#items.push({ line, startOffset, byteOffset, value, problem: null, raw: '' })
+  }
+
   addBlank(place: ItemPlace): void {
-    this.#add(place, undefined, BLANK, '')
+    this.#add(place, BLANK, '')
   }
 
   /** A parsed value: a record when it is an object, else a rejection. `bytes` are its source. */
   addValue(place: ItemPlace, value: unknown, bytes: Buffer): void {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) this.#add(place, value, null, '')
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) this.addRecord(place.line, place.start, place.next, value)
     else this.addRejection(place, 'not-an-object', { bytes })
   }
 
   addRejection(place: ItemPlace, code: RejectionCode, why: { bytes?: Buffer; detail?: string }): void {
     const problem: Rejection = { kind: 'rejected', format: 'unknown', code, detail: why.detail ?? DETAILS[code] ?? code }
     const raw = why.bytes === undefined ? '' : redactText(why.bytes.toString('utf8', 0, Math.min(why.bytes.length, KEPT_BYTES)))
-    this.#add(place, undefined, problem, raw)
+    this.#add(place, problem, raw)
   }
 
-  #add(place: ItemPlace, value: unknown, problem: Rejection | Ignored | null, raw: string): void {
-    this.#items.push({ line: place.line, startOffset: place.start, byteOffset: place.next, value, problem, raw })
+  #add(place: ItemPlace, problem: Rejection | Ignored, raw: string): void {
+    this.#items.push({ line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, problem, raw })
   }
 }
