@@ -199,3 +199,24 @@ describe('stability', () => {
     ])
   })
 })
+
+describe('releases and changes', () => {
+  test('a rollout, a scale-out and a job run change no byte', () => {
+    const at = (labels: Record<string, string>): ObservedEdge[] => [
+      edge(pod('shop/web', { app: 'web', ...labels }), pod('shop/db:StatefulSet', { app: 'db', 'statefulset.kubernetes.io/pod-name': `db-${labels.n ?? ''}`, 'apps.kubernetes.io/pod-index': labels.n ?? '' }), '5432/TCP'),
+      edge(pod('shop/backup:CronJob', { app: 'backup', 'job-name': `backup-${labels.n ?? ''}`, 'batch.kubernetes.io/controller-uid': labels.n ?? '' }), db, '5432/TCP'),
+    ]
+    const policies = (edges: readonly ObservedEdge[]): string => JSON.stringify(recommendFrom(edges).policies)
+    const first = at({ 'pod-template-hash': '6b687c8dcb', 'app.kubernetes.io/version': '1' })
+    const second = at({ 'pod-template-hash': '86c57db685', 'app.kubernetes.io/version': '2' })
+    expect(policies(second)).toBe(policies(first))
+    expect(policies([...first, ...second])).toBe(policies(first))
+  })
+
+  test('a port-only change shows in the policies of both ends, as that port and nothing else', () => {
+    const before = recommendFrom([edge(web, db, '5432/TCP')])
+    const after = recommendFrom([edge(web, db, '5433/TCP')])
+    expect(JSON.stringify(after.policies)).not.toBe(JSON.stringify(before.policies))
+    expect(JSON.stringify(after.policies).replaceAll('5433', '5432')).toBe(JSON.stringify(before.policies))
+  })
+})
