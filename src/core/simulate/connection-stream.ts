@@ -73,7 +73,7 @@ export class ConnectionStream {
     this.#random = createRandom(range.seed, 'connections')
     const phases = createRandom(range.seed, 'phases')
     this.edges = world.topology.edges.map((edge, index) => planEdge({ edge, index }, range, { rate, phases }))
-    this.#nextPort = Uint32Array.from(world.endpoints.all, (e) => hashText(`${range.seed}/port/${e.ip}`) % EPHEMERAL_PORTS)
+    this.#nextPort = Uint32Array.from(world.endpoints.all, (e) => hashText(`${range.seed}/port/${e.index}/${e.ip}`) % EPHEMERAL_PORTS)
     this.#turns = new Uint32Array(world.topology.edges.length)
     this.#mortal = world.cluster.pods.filter((p) => p.workload.kind !== 'CronJob' && Number.isFinite(p.untilUs))
   }
