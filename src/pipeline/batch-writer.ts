@@ -107,7 +107,7 @@ export class BatchWriter {
     this.flowRows.reset()
     for (const flow of flows) {
       const isNew = this.recent.add(flow.digestHi, flow.digestLo)
-      counts.add(flow.format, isNew ? 'stored' : 'duplicate', '', 1)
+      counts.add(flow.format, isNew ? 'stored' : 'duplicate', '')
       if (!isNew) continue
       batch.add(flow)
       networks.add(flow)

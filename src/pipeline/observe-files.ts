@@ -10,6 +10,7 @@ import { EdgeBatch } from '../core/aggregate/edge-batch.ts'
 import { foldEdges } from '../core/aggregate/fold-edges.ts'
 import { PodNetworks } from '../core/aggregate/pod-networks.ts'
 import { AppError } from '../core/base/app-error.ts'
+import type { FlowRecord } from '../core/flow/flow-record.ts'
 import { createNormalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
 import { openFile } from '../sources/file.ts'
@@ -23,7 +24,12 @@ import type { IngestProgress } from './ingest.ts'
 export interface ObserveOptions {
   readonly cluster: string
   readonly podCidrs?: readonly string[]
+  /** Half-open range; flows that do not overlap it are ignored(outside-range). */
+  readonly sinceUs?: number
+  readonly untilUs?: number
   readonly onProgress?: (progress: IngestProgress) => void
+  /** Stops between two chunks. */
+  readonly signal?: AbortSignal
 }
 
 export interface ObservedFiles extends ObservedTraffic {
@@ -67,6 +73,7 @@ class Observation {
     try {
       const decoder = createDecoder()
       for await (const chunk of source.chunks(0)) {
+        this.options.signal?.throwIfAborted()
         this.report.bytes += chunk.length
         this.add(source, decoder.push(chunk))
         const bytes = this.report.bytes - before
@@ -88,7 +95,10 @@ class Observation {
         untilUs = Math.max(untilUs ?? 0, lastAtUs + 1)
       }
     }
-    return { edges, podNetworks: this.networks.list(), sinceUs, untilUs, report: this.report }
+    return {
+      edges, podNetworks: this.networks.list(), report: this.report,
+      sinceUs: this.options.sinceUs ?? sinceUs, untilUs: this.options.untilUs ?? untilUs,
+    }
   }
 
   private add(source: OpenedSource, items: ReturnType<ReturnType<typeof createDecoder>['push']>): void {
@@ -96,14 +106,23 @@ class Observation {
     for (const item of items) collected.add(item)
     const counts = new OutcomeCounts()
     for (const flow of collected.flows) {
+      if (!this.isInRange(flow)) {
+        counts.add(flow.format, 'ignored', 'outside-range')
+        continue
+      }
       const isNew = this.isNew(flow.digestHi, flow.digestLo)
-      counts.add(flow.format, isNew ? 'stored' : 'duplicate', '', 1)
+      counts.add(flow.format, isNew ? 'stored' : 'duplicate', '')
       if (!isNew) continue
       this.batch.add(flow)
       this.networks.add(flow)
     }
     addTotals(this.report, [...counts.list(), ...collected.problems.list()])
     addInputErrors(this.report, collected.inputErrors)
+  }
+
+  private isInRange({ firstAtUs, lastAtUs }: FlowRecord): boolean {
+    const { sinceUs, untilUs } = this.options
+    return (sinceUs === undefined || lastAtUs >= sinceUs) && (untilUs === undefined || firstAtUs < untilUs)
   }
 
   private isNew(hi: number, lo: number): boolean {

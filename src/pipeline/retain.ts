@@ -1,3 +1,4 @@
+import { withRetry } from '../store/db/database.ts'
 import type { Database } from '../store/db/database.ts'
 import { deleteExpiredDigests } from '../store/write/delete-expired.ts'
 import { foldEdgeWindows, foldIngestTotals } from '../store/write/fold-edge-windows.ts'
@@ -10,7 +11,7 @@ import { foldEdgeWindows, foldIngestTotals } from '../store/write/fold-edge-wind
  * processes may run it at once.
  */
 export async function retain(database: Database, clusterId: number, nowUs: number): Promise<void> {
-  await foldEdgeWindows(database, clusterId)
-  await foldIngestTotals(database, clusterId)
-  await deleteExpiredDigests(database, nowUs)
+  await withRetry(() => foldEdgeWindows(database, clusterId))
+  await withRetry(() => foldIngestTotals(database, clusterId))
+  await withRetry(() => deleteExpiredDigests(database, nowUs))
 }

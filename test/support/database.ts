@@ -2,6 +2,7 @@
  * One embedded PostgreSQL per test run, with a migrated template; every caller gets a database of its own from it. The folder is
  * named by global-setup.mjs; global-teardown.mjs stops the server.
  */
+import { randomUUID } from 'node:crypto'
 import { afterAll } from '@jest/globals'
 import { migrate } from '../../src/store/db/migrate.ts'
 import { openDatabase } from '../../src/store/db/database.ts'
@@ -14,7 +15,6 @@ export interface TestDatabase {
 }
 
 const TEMPLATE = 'flowfence'
-let created = 0
 const open: Database[] = []
 
 afterAll(async () => {
@@ -40,7 +40,8 @@ export async function createEmptyDatabase(): Promise<TestDatabase> {
 }
 
 async function create(template: string): Promise<TestDatabase> {
-  const name = `test_${process.pid}_${created++}`
+  // Test files that share a worker do not share this module.
+  const name = `test_${randomUUID().replaceAll('-', '')}`
   const admin = openDatabase({ connectionString: await server('postgres'), maxConnections: 1 })
   try {
     // Copying a template needs it to be free of connections, so migrating and copying take turns.

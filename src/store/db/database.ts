@@ -116,5 +116,6 @@ export async function withRetry<T>(attempt: () => Promise<T>, options: RetryOpti
 }
 
 function describe(error: unknown): string {
-  return error instanceof Error && error.message !== '' ? error.message : String((error as { code?: unknown }).code ?? error)
+  const { message, code } = error as { message?: unknown, code?: unknown }
+  return typeof message === 'string' && message !== '' ? message : String(code)
 }

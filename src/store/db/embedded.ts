@@ -143,7 +143,7 @@ async function joinOrStart(folder: string, user: ServerUser | undefined, options
     throw new AppError('unavailable', `${folder} holds a database but no credentials.json. Restore that file, or remove the folder to start anew.`)
   }
   options.onProgress?.('Starting the embedded database')
-  const credentials = { password, port: await start(data, user, options.isThrowaway ?? false) }
+  const credentials = { password, port: await start(data, user, { isThrowaway: options.isThrowaway ?? false, port: known?.port ?? 0 }) }
   await writeCredentials(folder, credentials)
   await createDatabase(credentials)
   return credentials
@@ -199,13 +199,13 @@ async function answers(credentials: Credentials): Promise<boolean> {
   }
 }
 
-/** Starts the server on a free port of the loopback address and returns the port. */
-async function start(data: string, user: ServerUser | undefined, isThrowaway: boolean): Promise<number> {
+/** Starts the server on the loopback address, at its earlier port if that is free (whoever lost it finds it again), and returns the port. */
+async function start(data: string, user: ServerUser | undefined, options: { isThrowaway: boolean, port: number }): Promise<number> {
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort()
+    const port = attempt === 1 && options.port > 0 ? options.port : await freePort()
     const settings = [
       `port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories=', 'wal_level=minimal', 'max_wal_senders=0', 'max_connections=50',
-      ...(isThrowaway ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
+      ...(options.isThrowaway ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
     ]
     const flags = settings.map((setting) => `-c ${setting}`).join(' ')
     const log = join(data, 'server.log')

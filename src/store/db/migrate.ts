@@ -40,3 +40,13 @@ async function refuseNewer(database: Database): Promise<void> {
   if (newer === undefined) return
   throw new AppError('conflict', `The database holds migration ${newer.name}, which this version of flowfence does not know. Use the newer version.`)
 }
+
+/** Names of the migrations this program brings and the database lacks; all of them where nothing was migrated yet. */
+export async function pendingMigrations(database: Database): Promise<string[]> {
+  const brought = (await readdir(directory)).map((file) => file.replace(/\.sql$/, '')).sort()
+  const table = await database.query<{ exists: boolean }>("select to_regclass('schema_migrations') is not null as exists")
+  if (table.rows[0]?.exists !== true) return brought
+  const { rows } = await database.query<{ name: string }>('select name from schema_migrations')
+  const applied = new Set(rows.map((row) => row.name))
+  return brought.filter((name) => !applied.has(name))
+}

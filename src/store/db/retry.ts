@@ -34,12 +34,11 @@ export function retryDelayMs(error: unknown, failures: number): number | undefin
 }
 
 function firstDelayMs(error: unknown): number | undefined {
-  if (!(error instanceof Error)) return undefined
-  const code = (error as { code?: unknown }).code
-  if (typeof code === 'string') {
-    const delay = SQLSTATE_DELAYS_MS[code] ?? SYSTEM_DELAYS_MS[code]
-    if (delay !== undefined) return delay
-  }
-  if (error instanceof AggregateError && error.errors.length > 0) return firstDelayMs(error.errors[0])
-  return LOST_CONNECTION.test(error.message) ? 500 : undefined
+  // By shape and not by class: errors of Node itself belong to another realm when code runs in a VM context, as tests do.
+  if (typeof error !== 'object' || error === null) return undefined
+  const { code, errors, message } = error as { code?: unknown, errors?: unknown, message?: unknown }
+  const delay = typeof code === 'string' ? SQLSTATE_DELAYS_MS[code] ?? SYSTEM_DELAYS_MS[code] : undefined
+  if (delay !== undefined) return delay
+  if (Array.isArray(errors) && errors.length > 0) return firstDelayMs(errors[0])
+  return typeof message === 'string' && LOST_CONNECTION.test(message) ? 500 : undefined
 }

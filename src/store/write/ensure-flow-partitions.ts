@@ -43,6 +43,9 @@ async function createPartition(database: Database, dayStartUs: number): Promise<
 }
 
 async function exists(on: Pick<Database, 'query'>, name: string): Promise<boolean> {
-  const { rows } = await on.query<{ found: boolean }>('select to_regclass($1) is not null as found', [name])
-  return rows[0]?.found === true
+  // From the tables themselves: to_regclass answers from a cache that may not know yet what another process just made.
+  const { rows } = await on.query(
+    `select 1 from pg_inherits join pg_class on pg_class.oid = inhrelid where inhparent = 'flows'::regclass and relname = $1`, [name],
+  )
+  return rows.length > 0
 }

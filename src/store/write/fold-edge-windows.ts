@@ -1,5 +1,5 @@
 import { EXTERNAL_PEER_LIMIT } from '../../core/flow/edge.ts'
-import { withRetry, withTransaction } from '../db/database.ts'
+import { withTransaction } from '../db/database.ts'
 import type { Database, Transaction } from '../db/database.ts'
 
 /** Advisory lock classes; the second key is the cluster. */
@@ -9,7 +9,7 @@ const DAY_LOCK = 0x666c_0002
 /**
  * Joins the partial rows of windows and days to which two or more batches appended. Changes no reader's result. Any number of
  * processes may run it, next to ingest: a window is folded by one at a time, and rows appended meanwhile stay for the next
- * time. Returns how many windows and days were folded. `limit` bounds one call (default 10000).
+ * time. Again after a failure goes on where it stopped. Returns how many windows and days were folded. `limit` bounds one call (default 10000).
  */
 export async function foldEdgeWindows(database: Database, clusterId: number, limit = 10_000): Promise<number> {
   let folded = 0
@@ -32,14 +32,14 @@ async function crowded(database: Database, table: string, column: string, of: { 
 type FoldOne = (tx: Transaction, clusterId: number, start: string) => Promise<void>
 
 async function fold(database: Database, clusterId: number, what: { lock: number, start: string }, foldOne: FoldOne): Promise<boolean> {
-  return withRetry(() => withTransaction(database, async (tx) => {
+  return withTransaction(database, async (tx) => {
     const { rows } = await tx.query<{ locked: boolean }>(
       `select pg_try_advisory_xact_lock($1, hashtext($2 || ' ' || $3)) as locked`, [what.lock, String(clusterId), what.start],
     )
     if (rows[0]?.locked !== true) return false
     await foldOne(tx, clusterId, what.start)
     return true
-  }))
+  })
 }
 
 /**
