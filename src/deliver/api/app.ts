@@ -1,0 +1,99 @@
+/**
+ * The HTTP service: guard, endpoints, problems.
+ *
+ * In: requests. Out: JSON documents of CONTRACTS' shapes, or RFC 9457 problems. Invariants: every request passes the guard first; a body is bounded
+ * before it is read; nothing is written but through pipeline functions. Leaves to others: listening (server.ts), opening the database (start).
+ */
+import express from 'express'
+import type { Express, Request, RequestHandler, Response } from 'express'
+import { AppError } from '../../core/base/app-error.ts'
+import { renderHomePage } from '../render/home-page.ts'
+import type { ApiContext } from './context.ts'
+import type { Endpoint } from './endpoint.ts'
+import { guard } from './guard.ts'
+import { problemHandler, sendProblem } from './problem.ts'
+import { checkEndpoints } from './routes/check.ts'
+import { healthEndpoints } from './routes/health.ts'
+import { ingestEndpoints } from './routes/ingest.ts'
+import { recommendationEndpoints } from './routes/recommendations.ts'
+import { trafficEndpoints } from './routes/traffic.ts'
+
+export function createApp(context: ApiContext): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.enable('strict routing')
+  app.enable('case sensitive routing')
+  // `a[b]=c` stays a name and does not become an object.
+  app.set('query parser', 'simple')
+  app.use(securityHeaders)
+  app.use(observeRequests(context))
+  app.use(guard({ apiKey: context.apiKey, port: context.port, events: context.metrics.events }))
+  addEndpoints(app, endpointsOf(context))
+  app.use((req) => {
+    throw new AppError('not-found', `There is nothing at ${req.path}. GET / lists what there is.`)
+  })
+  app.use(problemHandler(context.logger))
+  return app
+}
+
+function endpointsOf(context: ApiContext): Endpoint[] {
+  const endpoints = [
+    ...ingestEndpoints(context), ...trafficEndpoints(context), ...recommendationEndpoints(context), ...checkEndpoints(context), ...healthEndpoints(context),
+  ]
+  const page = renderHomePage({ version: context.version, cluster: context.cluster, endpoints })
+  const home: Endpoint = {
+    method: 'GET', path: '/', summary: 'this page',
+    handle: (_req, res) => {
+      res.type('text/html').send(page)
+      return Promise.resolve()
+    },
+  }
+  return [home, ...endpoints]
+}
+
+function addEndpoints(app: Express, endpoints: readonly Endpoint[]): void {
+  for (const { method, path, handle } of endpoints) {
+    const run: RequestHandler = async (req, res) => {
+      setRoute(res, path)
+      await handle(req, res)
+    }
+    if (method === 'GET') app.get(path, run)
+    else app.post(path, run)
+  }
+  for (const path of new Set(endpoints.map((e) => e.path))) {
+    const allowed = endpoints.filter((e) => e.path === path).flatMap((e) => (e.method === 'GET' ? ['GET', 'HEAD'] : [e.method])).join(', ')
+    app.all(path, (req, res) => {
+      setRoute(res, path)
+      res.set('allow', allowed).set('connection', 'close')
+      sendProblem(res, { status: 405, title: 'The method is not allowed here', code: 'method-not-allowed', detail: `${path} takes ${allowed}, not ${req.method}.` })
+    })
+  }
+}
+
+/** Answers are data, never a page to embed, sniff or keep. */
+const securityHeaders: RequestHandler = (_req, res, next) => {
+  res.set({
+    'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'; frame-ancestors 'none'", 'cache-control': 'no-store',
+    'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin',
+  })
+  next()
+}
+
+function setRoute(res: Response, path: string): void {
+  res.locals.route = path
+}
+
+function observeRequests({ metrics: { events }, logger }: ApiContext): RequestHandler {
+  return (req: Request, res, next) => {
+    const startedAt = performance.now()
+    // Before routing: express cuts the mounted part off later.
+    const { method, path } = req
+    res.once('close', () => {
+      const seconds = (performance.now() - startedAt) / 1000
+      const route = typeof res.locals.route === 'string' ? res.locals.route : 'unmatched'
+      events.requestServed({ method, route, status: res.statusCode, seconds })
+      logger.debug({ method, path, status: res.statusCode, seconds: Number(seconds.toFixed(3)) }, 'request answered')
+    })
+    next()
+  }
+}

@@ -1,0 +1,46 @@
+import type { NetworkPolicy } from '../../core/policy/network-policy.ts'
+import type { InputError } from '../../core/report/check-document.ts'
+import type { Metrics } from '../../observe/events.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { IngestReport } from '../../pipeline/ingest-report.ts'
+import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
+import type { Recommendation, RecommendationHead } from '../../store/read/select-recommendations.ts'
+
+/** A check that `/readyz` makes. */
+export interface ReadinessCheck {
+  readonly name: 'database' | 'migrations'
+  readonly isReady: boolean
+  /** For people; never holds a secret. */
+  readonly text: string
+}
+
+/** The database as the API uses it: pipeline and read functions bound to one connection pool by the composition root. */
+export interface ApiStore {
+  observe(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number }): Promise<ObservedTraffic>
+  /** Stores one body; the same body again changes nothing. */
+  ingestBody(body: { readonly chunks: readonly Buffer[]; readonly isBackfill: boolean }): Promise<IngestReport>
+  savedRecommendations(query: { readonly cluster: string; readonly limit: number; readonly before: string | undefined }): Promise<RecommendationHead[]>
+  savedRecommendation(query: { readonly cluster: string; readonly id: string }): Promise<Recommendation | undefined>
+  checkReadiness(): Promise<readonly ReadinessCheck[]>
+}
+
+export interface ReadPolicies {
+  (text: Buffer): Promise<{ readonly policies: readonly NetworkPolicy[]; readonly inputErrors: readonly InputError[] }>
+}
+
+export interface ApiContext {
+  readonly version: string
+  /** The cluster this service is bound to: every pushed flow belongs to it, whatever the record claims. */
+  readonly cluster: string
+  readonly store: ApiStore
+  /** Manifests as YAML or JSON text. */
+  readonly readPolicies: ReadPolicies
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly bodyLimitBytes: number
+  readonly ingestConcurrency: number
+  readonly apiKey: string | undefined
+  /** The port in use, known once the service listens. */
+  readonly port: () => number
+}
+

@@ -1,0 +1,41 @@
+import { AppError } from '../../core/base/app-error.ts'
+
+/** Runs at most `limit` tasks at a time; further ones wait in line, and beyond `maxWaiting` are refused with `unavailable`. */
+export class Limiter {
+  readonly #limit: number
+  readonly #maxWaiting: number
+  readonly #waiting: (() => void)[] = []
+  #running = 0
+
+  constructor(options: { readonly limit: number; readonly maxWaiting: number }) {
+    this.#limit = options.limit
+    this.#maxWaiting = options.maxWaiting
+  }
+
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    await this.#enter()
+    try {
+      return await task()
+    } finally {
+      this.#leave()
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#running < this.#limit) {
+      this.#running++
+      return
+    }
+    if (this.#waiting.length >= this.#maxWaiting) {
+      throw new AppError('unavailable', `${this.#limit} bodies are being read and ${this.#waiting.length} wait. Try again later, or raise FLOWFENCE_INGEST_CONCURRENCY.`, { retryable: true })
+    }
+    // The one that leaves hands its place over, so #running stays.
+    await new Promise<void>((enter) => this.#waiting.push(enter))
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#running--
+    else next()
+  }
+}

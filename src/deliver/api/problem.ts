@@ -1,0 +1,71 @@
+/** The one mapping from errors to HTTP: RFC 9457 problems. Nothing of a stack, a query or a connection string reaches a client. */
+import type { ErrorRequestHandler, Response } from 'express'
+import { AppError } from '../../core/base/app-error.ts'
+import type { AppErrorCode } from '../../core/base/app-error.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { renderJson } from '../render/escape-text.ts'
+
+const BY_CODE: Readonly<Record<AppErrorCode, { readonly status: number; readonly title: string }>> = {
+  usage: { status: 400, title: 'The request is not valid' },
+  'input-unreadable': { status: 400, title: 'The input cannot be read' },
+  'input-unusable': { status: 422, title: 'The input holds nothing usable' },
+  'bad-encoding': { status: 400, title: 'The body is not encoded as it says' },
+  'too-large': { status: 413, title: 'The body is too large' },
+  'unsupported-media-type': { status: 415, title: 'The content type is not supported' },
+  'not-found': { status: 404, title: 'Not found' },
+  unauthorized: { status: 401, title: 'A valid key is needed' },
+  forbidden: { status: 403, title: 'Refused' },
+  conflict: { status: 409, title: 'The request conflicts with another one' },
+  unavailable: { status: 503, title: 'Not available now' },
+  internal: { status: 500, title: 'Internal error' },
+}
+
+interface ProblemFields {
+  readonly status: number
+  readonly title: string
+  readonly code: string
+  readonly detail: string
+  readonly at?: string
+}
+
+/** Sends a problem. `code` is stable for programs, `detail` is for people. */
+export function sendProblem(res: Response, { status, title, code, detail, at }: ProblemFields): void {
+  if (res.headersSent) {
+    res.destroy()
+    return
+  }
+  res.status(status).type('application/problem+json')
+    .send(renderJson({ type: 'about:blank', title, status, code, detail, ...(at === undefined ? {} : { at }), instance: res.req.path }))
+}
+
+/** The last handler of the app. Logs what a person must look at, once. */
+export function problemHandler(logger: Logger): ErrorRequestHandler {
+  return (error: unknown, req, res, _next) => {
+    const known = toAppError(error)
+    if (known === undefined || known.code === 'internal') logger.error({ err: error, method: req.method, path: req.path }, 'request failed')
+    else if (known.code === 'unavailable') logger.warn({ reason: known.message, method: req.method, path: req.path }, 'request failed: something needed is away')
+    if (known === undefined || known.code === 'internal') {
+      return sendProblem(res, { status: 500, title: BY_CODE.internal.title, code: 'internal', detail: 'The service failed to answer; its log says why.' })
+    }
+    const { status, title } = BY_CODE[known.code]
+    if (status === 401) res.set('www-authenticate', 'Bearer realm="flowfence"')
+    if (status === 503) res.set('retry-after', '5')
+    // What is left of a refused body is not read: the connection cannot be used again.
+    if (status === 413 || status === 401 || status === 403 || status === 415) res.set('connection', 'close')
+    sendProblem(res, { status, title, code: known.code, detail: known.message, ...(known.at === undefined ? {} : { at: known.at }) })
+  }
+}
+
+/** Errors of express and of Node's sockets as our own; `undefined` for bugs. */
+function toAppError(error: unknown): AppError | undefined {
+  if (error instanceof AppError) return error
+  if (!(error instanceof Error)) return undefined
+  const { status, code } = error as { status?: unknown; code?: unknown }
+  if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') return new AppError('usage', 'The connection ended before the whole body had arrived.')
+  // express: a path that is not valid percent-encoding.
+  if (error instanceof URIError || status === 400) return new AppError('usage', 'The request path is not valid percent-encoding.')
+  if (typeof code === 'string' && (code.startsWith('ECONN') || code === 'ENOTFOUND' || /^(08|57|53)/.test(code))) {
+    return new AppError('unavailable', 'The database does not answer. Try again later.', { cause: error, retryable: true })
+  }
+  return undefined
+}

@@ -1,0 +1,58 @@
+import type { Readable } from 'node:stream'
+import type { RecommendationDocument } from '../../core/generate/recommendation.ts'
+import type { IngestProgress } from '../../pipeline/ingest.ts'
+import type { IngestReport } from '../../pipeline/ingest-report.ts'
+import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
+import type { IngestTotal } from '../../store/read/select-ingest-totals.ts'
+import type { Output } from './output.ts'
+
+/** The database as commands use it: pipeline functions bound to one connection by the composition root. */
+export interface Store {
+  /** Names of the migrations that ran when it was opened. */
+  readonly migrations: readonly string[]
+  observe(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number }): Promise<ObservedTraffic>
+  saveRecommendation(cluster: string, document: RecommendationDocument): Promise<void>
+  ingestFiles(request: { readonly paths: readonly string[]; readonly cluster: string; readonly onProgress: (progress: IngestProgress) => void }): Promise<IngestReport>
+  close(): Promise<void>
+}
+
+export interface ServeRequest {
+  readonly host?: string
+  readonly port?: number
+}
+
+export interface DemoRequest {
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly cluster: string
+}
+
+/** A database and a running service in a temporary folder. */
+export interface Demo {
+  /** Place for files; removed by `close`. */
+  readonly folder: string
+  readonly url: string
+  ingestFiles(paths: readonly string[], onProgress: (progress: IngestProgress) => void): Promise<IngestReport>
+  /** What became of everything ingested so far. */
+  totals(): Promise<readonly IngestTotal[]>
+  observe(): Promise<ObservedTraffic>
+  close(): Promise<void>
+}
+
+/** What the composition root gives to the commands. */
+export interface CliContext {
+  readonly version: string
+  readonly output: Output
+  readonly stdin: Readable
+  readonly settings: { readonly cluster: string; readonly podCidrs: readonly string[] }
+  /** Folder of the examples that come with the program. */
+  readonly examples: string
+  readonly nowUs: () => number
+  /** Aborted by the first Ctrl-C or SIGTERM. */
+  readonly signal: AbortSignal
+  /** Opens the database and brings its schema up to date. */
+  openStore(): Promise<Store>
+  /** Runs the service until the signal. */
+  serve(request: ServeRequest): Promise<void>
+  openDemo(request: DemoRequest): Promise<Demo>
+}

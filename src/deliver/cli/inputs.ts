@@ -1,0 +1,124 @@
+/** What commands read: flows from files or the database, policies, cluster state. What could not be used is collected, never dropped. */
+import { AppError } from '../../core/base/app-error.ts'
+import { formatTimeUs } from '../../core/base/time.ts'
+import type { ClusterSnapshot } from '../../core/cluster/snapshot.ts'
+import type { NetworkPolicy } from '../../core/policy/network-policy.ts'
+import type { InputError } from '../../core/report/check-document.ts'
+import { loadPolicies } from '../../manifests/load-policies.ts'
+import { loadSnapshot } from '../../manifests/load-snapshot.ts'
+import type { IngestReport } from '../../pipeline/ingest-report.ts'
+import { observeFiles } from '../../pipeline/observe-files.ts'
+import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
+import { renderIngestCounts } from '../render/ingest-text.ts'
+import { escapeText } from '../render/escape-text.ts'
+import { inputErrorText, renderInputErrors } from '../render/input-error-text.ts'
+import type { CliContext } from './context.ts'
+import type { ExitCode } from './exit-codes.ts'
+import { EXIT } from './exit-codes.ts'
+import type { RangeFlags } from './flags.ts'
+import { rangeOf } from './flags.ts'
+import { trackFiles } from './progress.ts'
+import { countsOf } from './report-counts.ts'
+
+export interface ObservationFlags extends RangeFlags {
+  readonly flows?: readonly string[]
+  readonly cluster?: string
+  readonly namespace?: string
+  readonly clusterState?: readonly string[]
+  readonly podCidr?: readonly string[]
+  readonly strict?: boolean
+}
+
+export interface Observation {
+  readonly observed: ObservedTraffic
+  readonly cluster: string
+  readonly inputErrors: readonly InputError[]
+}
+
+/** Flows of `--flows`, else of the database. AppError when nothing usable is in them. */
+export async function readFlows(flags: ObservationFlags, context: CliContext): Promise<Observation> {
+  const cluster = flags.cluster ?? context.settings.cluster
+  const observation = flags.flows === undefined ? await readStore(flags, cluster, context) : await readFiles(flags.flows, flags, context)
+  requireNamespace(observation.observed, flags.namespace)
+  return { cluster, ...observation }
+}
+
+async function readFiles(paths: readonly string[], flags: ObservationFlags, context: CliContext): Promise<Omit<Observation, 'cluster'>> {
+  const { output, settings, signal } = context
+  const cluster = flags.cluster ?? settings.cluster
+  const progress = trackFiles(output, 'reading')
+  try {
+    const { report, ...observed } = await observeFiles(paths, {
+      cluster, podCidrs: flags.podCidr ?? settings.podCidrs, ...rangeOf(flags), signal, onProgress: progress.onProgress,
+    })
+    progress.stop()
+    if (report.stored === 0) throw nothingUsable(report, paths)
+    return { observed, inputErrors: report.inputErrors }
+  } finally {
+    progress.stop()
+  }
+}
+
+/** Says what was there instead: counts by reason and the first errors. */
+function nothingUsable(report: IngestReport, paths: readonly string[]): AppError {
+  const shown = report.inputErrors.slice(0, 10).map((e) => `\n  ${inputErrorText(e)}`).join('')
+  const counts = report.received === 0 ? '' : `\n${renderIngestCounts(countsOf(report, 'files')).trimEnd()}`
+  const where = paths.map(escapeText).join(', ')
+  if (report.bytes === 0 && report.inputErrors.length === 0) return new AppError('input-unusable', `${where}: nothing in it, the input is empty.`)
+  return new AppError('input-unusable', report.received === 0 && report.inputErrors.length > 0
+    ? `No flows could be read:${shown}`
+    : `No usable flow record in ${where}. Flow logs of Cilium Hubble (JSON) and Calico Enterprise are understood.${shown}${counts}`)
+}
+
+async function readStore(flags: ObservationFlags, cluster: string, context: CliContext): Promise<Omit<Observation, 'cluster'>> {
+  const range = rangeOf(flags)
+  const store = await context.openStore()
+  try {
+    const observed = await store.observe({ cluster, ...range })
+    if (observed.edges.length > 0) return { observed, inputErrors: [] }
+    const since = range.sinceUs === undefined ? 'the beginning' : formatTimeUs(range.sinceUs)
+    const until = range.untilUs === undefined ? 'now' : formatTimeUs(range.untilUs)
+    throw new AppError('input-unusable', `The database holds no flows of cluster "${cluster}" from ${since} to ${until}. Store some with "flowfence ingest FILE", or read files with --flows FILE.`)
+  } finally {
+    await store.close()
+  }
+}
+
+/** A namespace nobody was seen in is a misspelt one. */
+function requireNamespace(observed: ObservedTraffic, namespace: string | undefined): void {
+  if (namespace === undefined) return
+  const seen = new Set(observed.edges.flatMap((e) => [e.from, e.to]).filter((i) => i.kind === 'pod').map((i) => i.namespace))
+  if (seen.has(namespace)) return
+  throw new AppError('input-unusable', `No flow of namespace "${namespace}" was observed. Observed namespaces: ${[...seen].sort().join(', ') || 'none'}.`)
+}
+
+export interface ClusterState {
+  readonly snapshot: ClusterSnapshot
+  readonly policies: readonly NetworkPolicy[]
+  readonly inputErrors: readonly InputError[]
+}
+
+export async function readClusterState(paths: readonly string[] | undefined, context: CliContext): Promise<ClusterState | undefined> {
+  if (paths === undefined) return undefined
+  const loaded = await loadSnapshot(paths, { stdin: context.stdin })
+  return { ...loaded, inputErrors: loaded.inputErrors.map(namingStdin) }
+}
+
+/** AppError `input-unusable` when not one policy can be used. */
+export async function readPolicies(paths: readonly string[], context: CliContext): Promise<{ policies: readonly NetworkPolicy[]; inputErrors: readonly InputError[] }> {
+  const loaded = await loadPolicies(paths, { stdin: context.stdin })
+  const inputErrors = loaded.inputErrors.map(namingStdin)
+  if (loaded.policies.length === 0) throw new AppError('input-unusable', `No usable NetworkPolicy:${inputErrors.map((e) => `\n  ${inputErrorText(e)}`).join('')}`)
+  return { policies: loaded.policies, inputErrors }
+}
+
+function namingStdin(error: InputError): InputError {
+  return error.file === '-' ? { ...error, file: 'stdin' } : error
+}
+
+/** Shows what could not be read (unless the result lists it already) and gives the exit code that bad input asks for. */
+export function finishInput(inputErrors: readonly InputError[], options: { strict: boolean; isShown: boolean }, context: CliContext): ExitCode {
+  if (inputErrors.length === 0) return EXIT.done
+  if (!options.isShown) context.output.note(renderInputErrors(inputErrors, 20))
+  return options.strict ? EXIT.unusable : EXIT.done
+}

@@ -1,0 +1,71 @@
+/**
+ * The command line: flags in, exit code out. Each command is one file under commands/; it reads its input, calls pipeline functions and renders.
+ *
+ * Invariant: nothing here ends the process; `runCli` returns what it should return. Errors are caught and shown here, once.
+ */
+import { Command, CommanderError } from 'commander'
+import { AppError } from '../../core/base/app-error.ts'
+import { escapeLines } from '../render/escape-text.ts'
+import type { AddCommand } from './command.ts'
+import { checkCommand } from './commands/check.ts'
+import { demoCommand } from './commands/demo.ts'
+import { evalCommand } from './commands/eval.ts'
+import { ingestCommand } from './commands/ingest.ts'
+import { migrateCommand } from './commands/migrate.ts'
+import { recommendCommand } from './commands/recommend.ts'
+import { serveCommand } from './commands/serve.ts'
+import { simulateCommand } from './commands/simulate.ts'
+import type { CliContext } from './context.ts'
+import type { ExitCode } from './exit-codes.ts'
+import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts'
+import { ReaderGone } from './output.ts'
+
+const COMMANDS: readonly AddCommand[] = [
+  demoCommand, serveCommand, ingestCommand, recommendCommand, checkCommand, evalCommand, simulateCommand, migrateCommand,
+]
+
+/** Runs one command line (without node and script) and returns the exit code. */
+export async function runCli(argv: readonly string[], context: CliContext): Promise<ExitCode> {
+  let code: ExitCode = EXIT.done
+  const program = createProgram(context, (finished) => { code = finished })
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return code
+  } catch (error) {
+    return showError(error, context)
+  }
+}
+
+function createProgram(context: CliContext, finish: (code: ExitCode) => void): Command {
+  const program = new Command('flowfence')
+  program
+    .description('Reads CNI flow logs (Cilium Hubble, Calico Enterprise), writes the NetworkPolicies that allow exactly the observed\n'
+      + 'traffic, proves it, and tells beforehand what any set of policies would deny.')
+    .version(context.version, '-V, --version', 'print the version')
+    .addHelpText('after', `${EXIT_CODES_HELP}\n\nStart here: flowfence demo`)
+    .configureHelp({ helpWidth: 100 })
+    .showHelpAfterError('(--help shows what is possible)')
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => context.output.note(escapeLines(text)), writeOut: (text) => void context.output.result(text).catch(() => undefined) })
+  for (const add of COMMANDS) add(program, context, finish)
+  for (const command of program.commands) command.configureHelp({ helpWidth: 100 }).addHelpText('after', EXIT_CODES_HELP)
+  return program
+}
+
+function showError(error: unknown, { output, signal }: CliContext): ExitCode {
+  // commander has printed its own message already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.unusable
+  if (error instanceof ReaderGone) return EXIT.done
+  if (signal.aborted) {
+    output.note('Stopped before it was done. What was stored is complete and stays; run the same command again to continue.')
+    return EXIT.interrupted
+  }
+  output.note(`flowfence: ${escapeLines(messageOf(error))}`)
+  return exitCodeOf(error)
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof AppError) return error.message
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return `internal error, please report it with this text:\n${text}`
+}

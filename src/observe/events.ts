@@ -1,0 +1,89 @@
+/**
+ * What happens, as named events; each counts in the metrics registry. Labels come from closed lists only, never from logs: no pod, address,
+ * label value or path ever becomes one.
+ *
+ * Conservation is visible here too: received = stored + duplicate + rejected + ignored, per source and format.
+ */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+
+export type SourceKind = 'http' | 'file'
+
+/** Records of one format that one batch or body brought, by outcome. */
+export interface RecordsCounted {
+  readonly source: SourceKind
+  readonly format: string
+  readonly outcome: 'stored' | 'duplicate' | 'rejected' | 'ignored'
+  /** Code of the rejection or reason of the ignore; '' otherwise. */
+  readonly reason: string
+  readonly records: number
+}
+
+export interface RequestServed {
+  readonly method: string
+  /** The route's pattern, or `unmatched`. */
+  readonly route: string
+  readonly status: number
+  readonly seconds: number
+}
+
+export type RefusalReason = 'host' | 'origin' | 'key'
+
+export interface Events {
+  recordsCounted(event: RecordsCounted): void
+  bodyIngested(event: { readonly bytes: number; readonly seconds: number }): void
+  requestServed(event: RequestServed): void
+  requestRefused(event: { readonly reason: RefusalReason }): void
+  readinessChecked(event: { readonly isReady: boolean }): void
+}
+
+export interface Metrics {
+  readonly events: Events
+  readonly contentType: string
+  /** The Prometheus text exposition. */
+  render(): Promise<string>
+}
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+const FORMATS = new Set(['hubble', 'calico-enterprise'])
+
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'flowfence_' })
+  return { events: createEvents(registry), contentType: registry.contentType, render: () => registry.metrics() }
+}
+
+function createEvents(registry: Registry): Events {
+  const registers = [registry]
+  const received = new Counter({ name: 'flowfence_ingest_records_received_total', help: 'Records received, after unwrapping.', labelNames: ['source', 'format'], registers })
+  const counted = new Counter({
+    name: 'flowfence_ingest_records_total', help: 'Records by outcome: stored, duplicate, rejected (reason), ignored (reason).',
+    labelNames: ['source', 'format', 'outcome', 'reason'], registers,
+  })
+  const bytes = new Counter({ name: 'flowfence_ingest_body_bytes_total', help: 'Bytes of ingested request bodies, decompressed.', registers })
+  const bodySeconds = new Histogram({
+    name: 'flowfence_ingest_body_seconds', help: 'Time from the first byte of a body to its commit.', buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 120], registers,
+  })
+  const requests = new Counter({ name: 'flowfence_http_requests_total', help: 'Requests answered.', labelNames: ['method', 'route', 'status'], registers })
+  const requestSeconds = new Histogram({
+    name: 'flowfence_http_request_seconds', help: 'Time to answer a request.', labelNames: ['route'], buckets: [0.005, 0.02, 0.1, 0.5, 2, 10, 60], registers,
+  })
+  const refused = new Counter({ name: 'flowfence_http_refused_total', help: 'Requests refused: foreign Host header, foreign Origin, or missing or wrong key.', labelNames: ['reason'], registers })
+  const ready = new Gauge({ name: 'flowfence_ready', help: '1 when the last readiness check passed.', registers })
+  return {
+    recordsCounted({ source, format, outcome, reason, records }) {
+      const shown = FORMATS.has(format) ? format : 'unknown'
+      received.inc({ source, format: shown }, records)
+      counted.inc({ source, format: shown, outcome, reason }, records)
+    },
+    bodyIngested(event) {
+      bytes.inc(event.bytes)
+      bodySeconds.observe(event.seconds)
+    },
+    requestServed({ method, route, status, seconds }) {
+      requests.inc({ method: METHODS.has(method) ? method : 'other', route, status: String(status) })
+      requestSeconds.observe({ route }, seconds)
+    },
+    requestRefused: ({ reason }) => refused.inc({ reason }),
+    readinessChecked: ({ isReady }) => ready.set(isReady ? 1 : 0),
+  }
+}

@@ -1,0 +1,64 @@
+import type { RecommendationDocument } from '../core/generate/recommendation.ts'
+import type { ApiStore, ReadinessCheck } from '../deliver/api/context.ts'
+import type { Store } from '../deliver/cli/context.ts'
+import { createIngester } from '../pipeline/ingest.ts'
+import type { Ingester } from '../pipeline/ingest.ts'
+import { observeStore } from '../pipeline/observed-traffic.ts'
+import type { Database } from '../store/db/database.ts'
+import { pendingMigrations } from '../store/db/migrate.ts'
+import { findCluster } from '../store/read/select-clusters.ts'
+import { selectRecommendation, selectRecommendations } from '../store/read/select-recommendations.ts'
+import { saveRecommendation } from '../store/write/save-recommendation.ts'
+import { nowUs } from './clock.ts'
+import type { OpenedDatabase } from './open-database.ts'
+
+/** The commands' view of an opened database. */
+export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; signal: AbortSignal }): Store {
+  const { database, migrations } = opened
+  return {
+    migrations,
+    close: () => opened.close(),
+    observe: (query) => observeStore(database, query),
+    saveRecommendation: (cluster, document) => save(database, cluster, document),
+    ingestFiles: async ({ paths, cluster, onProgress }) => {
+      const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, nowUs })
+      return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
+    },
+  }
+}
+
+async function save(database: Database, cluster: string, document: RecommendationDocument): Promise<void> {
+  const { id } = await findCluster(database, cluster)
+  await saveRecommendation(database, { clusterId: id, createdAtUs: nowUs(), schema: document.schema, document: JSON.stringify(document) })
+}
+
+/** The service's view of an opened database; bodies go to the cluster of the ingester. */
+export function bindApiStore(database: Database, ingester: Ingester, maxBodyBytes: number): ApiStore {
+  return {
+    observe: (query) => observeStore(database, query),
+    ingestBody: ({ chunks, isBackfill }) => ingester.ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, isBackfill }),
+    savedRecommendations: async ({ cluster, limit, before }) => selectRecommendations(database, { clusterId: (await findCluster(database, cluster)).id, limit, before }),
+    savedRecommendation: async ({ cluster, id }) => selectRecommendation(database, { clusterId: (await findCluster(database, cluster)).id, id }),
+    checkReadiness: () => checkReadiness(database),
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- the ingester reads an async iterable; these chunks are there already
+async function* iterate(chunks: readonly Buffer[]): AsyncGenerator<Buffer> {
+  yield* chunks
+}
+
+async function checkReadiness(database: Database): Promise<readonly ReadinessCheck[]> {
+  try {
+    const pending = await pendingMigrations(database)
+    return [
+      { name: 'database', isReady: true, text: 'answers' },
+      { name: 'migrations', isReady: pending.length === 0, text: pending.length === 0 ? 'up to date' : `${pending.length} missing: run "flowfence migrate"` },
+    ]
+  } catch {
+    return [
+      { name: 'database', isReady: false, text: 'does not answer' },
+      { name: 'migrations', isReady: false, text: 'not known: the database does not answer' },
+    ]
+  }
+}

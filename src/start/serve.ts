@@ -1,0 +1,87 @@
+/** Composition of the service: database, ingester, API, housekeeping. Used by `serve` and by the demo. */
+import { Readable } from 'node:stream'
+import { createApp } from '../deliver/api/app.ts'
+import { startServer } from '../deliver/api/server.ts'
+import type { RunningServer } from '../deliver/api/server.ts'
+import { loadPolicies } from '../manifests/load-policies.ts'
+import { createMetrics } from '../observe/events.ts'
+import type { Logger } from '../observe/logger.ts'
+import { createIngester } from '../pipeline/ingest.ts'
+import type { Ingester } from '../pipeline/ingest.ts'
+import { retain } from '../pipeline/retain.ts'
+import type { Database } from '../store/db/database.ts'
+import type { Config } from '../config/settings.ts'
+import { bindApiStore } from './bind-store.ts'
+import { nowUs } from './clock.ts'
+
+export interface ServiceOptions {
+  readonly config: Config
+  readonly version: string
+  readonly logger: Logger
+}
+
+export interface Service {
+  readonly server: RunningServer
+  readonly ingester: Ingester
+  stop(): Promise<void>
+}
+
+/** Folding is due a minute after the last one ended. More often: fewer rows to read; more seldom: less work for the database. */
+const HOUSEKEEPING_MS = 60_000
+/** How long running requests may take to end after the first Ctrl-C. */
+const GRACE_MS = 15_000
+/** Shorter than clients wait: they hear 503 and try again. */
+const DATABASE_PATIENCE_MS = 15_000
+
+export async function startService(database: Database, { config, version, logger }: ServiceOptions): Promise<Service> {
+  const apiKey = config.apiKey?.reveal()
+  const ingester = await createIngester(database, {
+    cluster: config.cluster, podCidrs: config.podCidrs, nowUs,
+    retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
+  })
+  let port = 0
+  const app = createApp({
+    version, logger, apiKey, cluster: config.cluster, metrics: createMetrics(),
+    store: bindApiStore(database, ingester, config.bodyLimitBytes),
+    readPolicies: readManifestText,
+    bodyLimitBytes: config.bodyLimitBytes, ingestConcurrency: config.ingestConcurrency, port: () => port,
+  })
+  const server = await startServer({ host: config.host, port: config.port, hasApiKey: apiKey !== undefined, requestTimeoutMs: config.requestTimeoutMs }, app)
+  port = server.port
+  logger.info({ url: server.url, cluster: config.cluster, needsKey: apiKey !== undefined }, 'listening')
+  const housekeeping = startHousekeeping(database, ingester.clusterId, logger)
+  return {
+    server, ingester,
+    stop: async () => {
+      await server.stop(GRACE_MS)
+      await housekeeping.stop()
+      logger.info('stopped')
+    },
+  }
+}
+
+async function readManifestText(text: Buffer): ReturnType<typeof loadPolicies> {
+  const { policies, inputErrors } = await loadPolicies(['-'], { stdin: Readable.from([text]) })
+  return { policies, inputErrors: inputErrors.map((e) => ({ ...e, file: 'body' })) }
+}
+
+function startHousekeeping(database: Database, clusterId: number, logger: Logger): { stop(): Promise<void> } {
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> = Promise.resolve()
+  const schedule = (): void => {
+    timer = setTimeout(() => {
+      running = retain(database, clusterId, nowUs())
+        .catch((error: unknown) => logger.warn({ reason: String(error) }, 'housekeeping failed; it is tried again in a minute'))
+        .finally(() => { if (timer !== undefined) schedule() })
+    }, HOUSEKEEPING_MS)
+    timer.unref()
+  }
+  schedule()
+  return {
+    stop: async () => {
+      clearTimeout(timer)
+      timer = undefined
+      await running
+    },
+  }
+}
