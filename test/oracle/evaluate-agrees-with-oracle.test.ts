@@ -97,13 +97,15 @@ interface Hidden {
   readonly isToIpHidden: boolean
   readonly isPortHidden: boolean
   readonly areNamedPortsHidden: boolean
+  /** Namespace whose labels are hidden, but for its name; '' = none. */
+  readonly namespace: string
 }
 
-function hide(random: Random): Hidden {
+function hide(random: Random, c: OracleConnection): Hidden {
   const some = (): string[] => KEYS.filter(() => random.chance(0.25))
   return {
     fromKeys: some(), toKeys: some(), isFromIpHidden: random.chance(0.15), isToIpHidden: random.chance(0.15),
-    isPortHidden: random.chance(0.1), areNamedPortsHidden: random.chance(0.15),
+    isPortHidden: random.chance(0.1), areNamedPortsHidden: random.chance(0.15), namespace: random.chance(0.2) ? random.pick([c.from, c.to]).namespace : '',
   }
 }
 
@@ -113,8 +115,14 @@ function without(labels: OracleEnd['labels'], keys: readonly string[]): Record<s
 
 const POSSIBLE = AddressSet.fromAddresses(ADDRESSES.map(ip))
 
-function partlyKnownEnd(end: OracleEnd, keys: readonly string[], isIpHidden: boolean): EvalEnd {
-  const known = knownEnd(end)
+interface HiddenOfEnd {
+  readonly keys: readonly string[]
+  readonly isIpHidden: boolean
+  readonly isNamespaceHidden: boolean
+}
+
+function partlyKnownEnd(end: OracleEnd, { keys, isIpHidden, isNamespaceHidden }: HiddenOfEnd): EvalEnd {
+  const known = { ...knownEnd(end), ...(isNamespaceHidden ? { namespaceLabels: {}, namespaceLabelsComplete: false } : {}) }
   return { ...known, labels: without(end.labels, keys), labelsComplete: (key) => !keys.includes(key), ...(isIpHidden ? { ips: [], possibleAddresses: POSSIBLE } : {}) }
 }
 
@@ -128,25 +136,45 @@ function completions(end: OracleEnd, keys: readonly string[], isIpHidden: boolea
 const TRIED_PORTS = [1, 53, 54, 80, 81, 82, 83, 84, 85, 86, 8080, 8081, 8084, 65_535]
 const NAMES = ['http', 'dns', 'metrics']
 
+/** Every set of labels that a hidden namespace can have; `undefined` = not hidden. */
+function namespaceCompletions(isHidden: boolean): (Record<string, string> | undefined)[] {
+  if (!isHidden) return [undefined]
+  const of = (key: string): Record<string, string>[] => [{}, ...[...VALUES, 'other'].map((value) => ({ [key]: value }))]
+  return of('a').flatMap((a) => of('team').map((team) => ({ ...a, ...team })))
+}
+
+interface Possible {
+  readonly all: Set<string>
+  readonly egress: Set<string>
+  readonly ingress: Set<string>
+}
+
 /** The verdicts of every case that agrees with what is not hidden. */
-function possibleVerdicts(world: World, c: OracleConnection, hidden: Hidden): { all: Set<string>; egress: Set<string>; ingress: Set<string> } {
-  const possible = { all: new Set<string>(), egress: new Set<string>(), ingress: new Set<string>() }
-  for (const from of completions(c.from, hidden.fromKeys, hidden.isFromIpHidden)) {
-    for (const to of completions(c.to, hidden.toKeys, hidden.isToIpHidden)) {
-      if (from.ip.includes(':') !== to.ip.includes(':')) continue
-      for (const port of hidden.isPortHidden ? TRIED_PORTS : [c.port]) {
-        const subsets = hidden.areNamedPortsHidden ? Array.from({ length: 8 }, (_, bits) => NAMES.filter((_n, i) => (bits >> i) % 2 === 1)) : [undefined]
-        for (const names of subsets) {
-          const target = names === undefined ? to : { ...to, namedPorts: names.map((name) => ({ name, port, protocol: c.protocol })) }
-          const v = oracleVerdict(world.policies, { ...c, from, to: target, port })
-          possible.all.add(v.isAllowed ? 'allowed' : 'denied')
-          possible.egress.add(v.egress === 'denied' ? 'denied' : 'allowed')
-          possible.ingress.add(v.ingress === 'denied' ? 'denied' : 'allowed')
-        }
+function possibleVerdicts(world: World, c: OracleConnection, hidden: Hidden): Possible {
+  const possible: Possible = { all: new Set(), egress: new Set(), ingress: new Set() }
+  const inNamespace = (end: OracleEnd, namespaceLabels: Record<string, string> | undefined): OracleEnd =>
+    (namespaceLabels !== undefined && end.namespace === hidden.namespace ? { ...end, namespaceLabels } : end)
+  for (const labels of namespaceCompletions(hidden.namespace !== '')) {
+    for (const from of completions(inNamespace(c.from, labels), hidden.fromKeys, hidden.isFromIpHidden)) {
+      for (const to of completions(inNamespace(c.to, labels), hidden.toKeys, hidden.isToIpHidden)) {
+        if (from.ip.includes(':') === to.ip.includes(':')) addVerdicts(possible, world, { ...c, from, to }, hidden)
       }
     }
   }
   return possible
+}
+
+function addVerdicts(possible: Possible, world: World, c: OracleConnection, hidden: Hidden): void {
+  const subsets = hidden.areNamedPortsHidden ? Array.from({ length: 8 }, (_, bits) => NAMES.filter((_n, i) => (bits >> i) % 2 === 1)) : [undefined]
+  for (const port of hidden.isPortHidden ? TRIED_PORTS : [c.port]) {
+    for (const names of subsets) {
+      const to = names === undefined ? c.to : { ...c.to, namedPorts: names.map((name) => ({ name, port, protocol: c.protocol })) }
+      const v = oracleVerdict(world.policies, { ...c, to, port })
+      possible.all.add(v.isAllowed ? 'allowed' : 'denied')
+      possible.egress.add(v.egress === 'denied' ? 'denied' : 'allowed')
+      possible.ingress.add(v.ingress === 'denied' ? 'denied' : 'allowed')
+    }
+  }
 }
 
 function only(verdicts: ReadonlySet<string>): string {
@@ -167,9 +195,9 @@ describe('three verdicts: the evaluator is uncertain exactly where what is hidde
       for (let i = 0; i < 5; i++) {
         const c = { ...randomConnection(random, world), isSamePod: false }
         if (c.from === c.to) continue
-        const hidden = hide(random)
-        const from = partlyKnownEnd(c.from, hidden.fromKeys, hidden.isFromIpHidden)
-        const known = partlyKnownEnd(c.to, hidden.toKeys, hidden.isToIpHidden)
+        const hidden = hide(random, c)
+        const from = partlyKnownEnd(c.from, { keys: hidden.fromKeys, isIpHidden: hidden.isFromIpHidden, isNamespaceHidden: hidden.namespace !== '' && c.from.namespace === hidden.namespace })
+        const known = partlyKnownEnd(c.to, { keys: hidden.toKeys, isIpHidden: hidden.isToIpHidden, isNamespaceHidden: hidden.namespace !== '' && c.to.namespace === hidden.namespace })
         const to = hidden.areNamedPortsHidden ? { ...known, namedPorts: undefined } : known
         const got = evaluateConnection(compiled, { from, to, protocol: c.protocol as Protocol, port: hidden.isPortHidden ? 0 : c.port, isOwnNode: c.isOwnNode === true })
         const possible = possibleVerdicts(world, c, hidden)
@@ -183,4 +211,33 @@ describe('three verdicts: the evaluator is uncertain exactly where what is hidde
     }
     expect(uncertain).toBeGreaterThan(5)
   }, 1_200_000)
+
+  test('an uncertain verdict always names what is missing, and a certain one nothing, whatever the ends are', () => {
+    for (let seed = 1; seed <= rounds({ small: 60, full: 3_000 }); seed++) {
+      const random = createRandom(seed + 3_000_000)
+      const world = randomWorld(random)
+      const compiled = compilePolicies(world.policies.map(policyOf), { ipBlockMatchesPods: random.chance(0.7) })
+      const ends = world.ends.map((end) => strangeEnd(random, end))
+      for (let i = 0; i < 30; i++) {
+        const from = random.pick(ends)
+        const to = random.chance(0.2) ? from : random.pick(ends)
+        const c: Connection = { from, to, protocol: random.pick(['TCP', 'UDP', 'SCTP']), port: random.pick([0, 53, 80, 8080]) }
+        const got = evaluateConnection(compiled, c)
+        const sides = [got, got.egress, got.ingress]
+        if (sides.some((x) => (x.verdict === 'uncertain') !== (x.missing.length > 0))) throw new Error(`seed ${seed}: ${JSON.stringify(got)}`)
+      }
+    }
+  }, 600_000)
 })
+
+/** Every way in which an end can be known in part, several addresses included. */
+function strangeEnd(random: Random, end: OracleEnd): EvalEnd {
+  const keys = KEYS.filter(() => random.chance(0.4))
+  const known = partlyKnownEnd(end, { keys, isIpHidden: random.chance(0.2), isNamespaceHidden: random.chance(0.3) })
+  return {
+    ...known,
+    kind: random.pick(['pod', 'pod', 'pod', known.kind, 'unknown', 'external', 'kube-apiserver']),
+    ips: random.chance(0.5) ? known.ips : random.shuffle(ADDRESSES).slice(0, random.int(4)).map(ip),
+    namedPorts: random.chance(0.3) ? undefined : known.namedPorts,
+  }
+}

@@ -6,6 +6,7 @@
  * Why: selectors correlate. `app In [a]` in one rule and `app NotIn [a]` in another admit every pod, though neither does for sure.
  * Cost: cases x rules in play, at most REFINE_LIMIT cases.
  */
+import { invariant } from '../base/invariant.ts'
 import type { CompiledPolicies } from './compile.ts'
 import { EndStates } from './end-state.ts'
 import type { Connection, Unknown } from './eval-end.ts'
@@ -14,7 +15,6 @@ import type { SideDraft } from './evaluate-side.ts'
 import { casesOf, isFeasible } from './unknown-cases.ts'
 import type { Case } from './unknown-cases.ts'
 import type { PoliciesByDirection } from './policy-index.ts'
-import { combineVerdict } from './verdict.ts'
 import type { ConnectionVerdict, SideResult, Verdict } from './verdict.ts'
 
 /** Cases per connection; more: sharper answers where much is unknown; fewer: bounded time per connection. */
@@ -39,23 +39,16 @@ interface CaseResult {
 export function refine(compiled: CompiledPolicies, connection: Connection, sides: Sides): Omit<ConnectionVerdict, 'connection'> | undefined {
   const inPlay = restrict(compiled, connection)
   const policies = [...inPlay.everywhere.egress, ...inPlay.everywhere.ingress]
-  let unknowns = distinctUnknowns([...sides.egress.unknowns, ...sides.ingress.unknowns])
-  for (;;) {
-    const cases: (readonly Case[])[] = []
-    for (const unknown of unknowns) {
-      const options = casesOf(policies, connection, unknown)
-      if (options === undefined) return undefined
-      cases.push(options)
-    }
-    const count = cases.reduce((n, c) => n * c.length, 1)
-    if (count > REFINE_LIMIT || count * policies.length > WORK_LIMIT) return undefined
-    const { results, further } = evaluateCases(inPlay, connection, cases)
-    if (further.length === 0) return summarize({ sides, unknowns, cases, results })
-    // A case brought up another unknown: start over with it.
-    const grown = distinctUnknowns([...unknowns, ...further])
-    if (grown.length === unknowns.length) return undefined
-    unknowns = grown
+  const unknowns = distinctUnknowns([...sides.egress.unknowns, ...sides.ingress.unknowns])
+  const cases: (readonly Case[])[] = []
+  for (const unknown of unknowns) {
+    const options = casesOf(policies, connection, unknown)
+    if (options === undefined) return undefined
+    cases.push(options)
   }
+  const count = cases.reduce((n, c) => n * c.length, 1)
+  if (count > REFINE_LIMIT || count * policies.length > WORK_LIMIT) return undefined
+  return summarize({ sides, unknowns, cases, results: evaluateCases(inPlay, connection, cases) })
 }
 
 /** The policies that select an end, certainly or maybe: in no case of the unknowns does another one select it. */
@@ -88,14 +81,8 @@ function distinctUnknowns(unknowns: readonly Unknown[]): Unknown[] {
   return [...distinct.filter((u) => u.kind === 'port'), ...distinct.filter((u) => u.kind !== 'port')]
 }
 
-/** Results by mixed-radix number of the case; `undefined` where the case cannot be. */
-interface Evaluated {
-  readonly results: (CaseResult | undefined)[]
-  /** Unknowns that only show in some case. */
-  readonly further: Unknown[]
-}
-
-function evaluateCases(compiled: CompiledPolicies, connection: Connection, cases: readonly (readonly Case[])[]): Evaluated {
+/** Results by mixed-radix number of the case; `undefined` where the case cannot be. Settling every unknown leaves none: answers that were certain stay so. */
+function evaluateCases(compiled: CompiledPolicies, connection: Connection, cases: readonly (readonly Case[])[]): (CaseResult | undefined)[] {
   const count = cases.reduce((n, c) => n * c.length, 1)
   const results: (CaseResult | undefined)[] = []
   for (let number = 0; number < count; number++) {
@@ -105,23 +92,17 @@ function evaluateCases(compiled: CompiledPolicies, connection: Connection, cases
       world = (options[rest % options.length] as Case)(world)
       rest = Math.floor(rest / options.length)
     }
-    if (!isFeasible(world)) {
-      results.push(undefined)
-      continue
-    }
-    const egress = evaluateSide(compiled, world, 'egress')
-    const ingress = evaluateSide(compiled, world, 'ingress')
-    const further = [...egress.unknowns, ...ingress.unknowns]
-    if (further.length > 0) return { results: [], further: further.map((u) => originalUnknown(u, world, connection)) }
-    results.push({ egress: outcome(egress), ingress: outcome(ingress), both: combineVerdict(egress.result.verdict, ingress.result.verdict) as Outcome, sides: { egress, ingress } })
+    results.push(isFeasible(world) ? evaluateCase(compiled, world) : undefined)
   }
-  return { results: results.some((r) => r !== undefined) ? results : [], further: [] }
+  return results
 }
 
-/** An unknown of a case, put in terms of the connection's own ends. */
-function originalUnknown(unknown: Unknown, world: Connection, connection: Connection): Unknown {
-  if (!('end' in unknown)) return unknown
-  return { ...unknown, end: unknown.end === world.from ? connection.from : connection.to }
+function evaluateCase(compiled: CompiledPolicies, world: Connection): CaseResult {
+  const egress = evaluateSide(compiled, world, 'egress')
+  const ingress = evaluateSide(compiled, world, 'ingress')
+  invariant(egress.unknowns.length === 0 && ingress.unknowns.length === 0, 'a case leaves something open', { missing: [...egress.result.missing, ...ingress.result.missing] })
+  const [e, i] = [outcome(egress), outcome(ingress)]
+  return { egress: e, ingress: i, both: e === 'denied' ? e : i, sides: { egress, ingress } }
 }
 
 function outcome(side: SideDraft): Outcome {
@@ -136,7 +117,7 @@ interface Enumeration {
 }
 
 function summarize(e: Enumeration): Omit<ConnectionVerdict, 'connection'> | undefined {
-  if (e.results.length === 0) return undefined
+  if (e.results.every((r) => r === undefined)) return undefined
   const verdict = verdictOf(e.results, (r) => r.both)
   return {
     verdict,

@@ -1,4 +1,5 @@
 import type { Labels } from '../flow/end.ts'
+import { labelValue } from '../policy/label-selector.ts'
 import type { LabelRequirement } from '../policy/label-selector.ts'
 import { addressOf } from '../sets/address.ts'
 import type { Address, AddressFamily } from '../sets/address.ts'
@@ -21,7 +22,7 @@ export function casesOf(policies: readonly CompiledPolicy[], connection: Connect
     }
     case 'namespace-label': {
       const { namespace, key } = unknown
-      const roles = ROLES.filter((role) => connection[role].namespace === namespace)
+      const roles = ROLES.filter((role) => connection[role].namespace === namespace && isNamespaceKeyOpen(connection[role], key))
       return keyCases(requirementsOn(key, policies)).map((value) => changeEnds(roles, (e) => withNamespaceLabel(e, key, value)))
     }
     case 'address': return addressCases(policies, unknown.end).map((ip) => changeEnds([unknown.role], (e) => ({ ...e, ips: [ip] })))
@@ -50,6 +51,10 @@ function withKey(labels: Labels, key: string, value: string | undefined): Labels
 function withLabel(end: EvalEnd, key: string, value: string | undefined): EvalEnd {
   const settled = end.labelsComplete
   return { ...end, labels: withKey(end.labels, key, value), labelsComplete: (k) => k === key || settled(k) }
+}
+
+function isNamespaceKeyOpen(end: EvalEnd, key: string): boolean {
+  return !end.namespaceLabelsComplete && labelValue(end.namespaceLabels, key) === undefined && end.settledNamespaceKeys?.includes(key) !== true
 }
 
 function withNamespaceLabel(end: EvalEnd, key: string, value: string | undefined): EvalEnd {
