@@ -75,7 +75,7 @@ interface ScriptClass {
 
 const scripts = new Map<number, HubbleScript>()
 
-/** The records of a connection. One in four leaves its overlay and network records untracked. */
+/** The records of a connection. One in sixteen leaves its overlay and network records untracked. */
 export function scriptOf(connection: Connection, about: { isTranslated: boolean; hasDns: boolean }): HubbleScript {
   const { client, server } = connection
   const protocol = connection.edge.edge.protocol
@@ -85,7 +85,7 @@ export function scriptOf(connection: Connection, about: { isTranslated: boolean;
     isServerPod: server.pod !== undefined,
     isSameNode: client.nodeIndex === server.nodeIndex,
     isOutside: client.nodeIndex < 0 || server.nodeIndex < 0,
-    isUntracked: connection.sourcePort % 4 === 0,
+    isUntracked: connection.sourcePort % 16 === 0,
     ...about,
   }
   const bits = [c.isClientPod, c.isServerPod, c.isSameNode, c.isOutside, c.isUntracked, c.isTranslated, c.hasDns].reduce((sum, b) => sum * 2 + Number(b), 0)
