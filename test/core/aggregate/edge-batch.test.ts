@@ -75,7 +75,7 @@ describe('edge windows', () => {
 
 describe('laws', () => {
   test('folding any shuffle and any split of the same flows gives the same edges', () => {
-    for (let round = 0; round < rounds({ small: 20, full: 400 }); round++) {
+    for (let round = 0; round < rounds({ small: 10, full: 300 }); round++) {
       const seed = 0xa66 + round
       const random = createRandom(seed)
       const flows = randomFlows(random, 1 + random.int(300))
@@ -87,7 +87,7 @@ describe('laws', () => {
   })
 
   test('a duplicated flow raises counts and changes nothing else', () => {
-    for (let round = 0; round < rounds({ small: 10, full: 200 }); round++) {
+    for (let round = 0; round < rounds({ small: 5, full: 200 }); round++) {
       const seed = 0xd0b + round
       const random = createRandom(seed)
       const flows = randomFlows(random, 100)
