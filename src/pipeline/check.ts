@@ -7,6 +7,7 @@
 import { formatTimeUs } from '../core/base/time.ts'
 import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { compilePolicies } from '../core/evaluate/compile.ts'
+import { compileAddressProblem } from '../core/generate/address-problem.ts'
 import type { NetworkPolicy } from '../core/policy/network-policy.ts'
 import type { CheckDocument, InputError } from '../core/report/check-document.ts'
 import { createEndDescriber } from '../core/report/eval-ends.ts'
@@ -29,7 +30,7 @@ export interface CheckInput {
 export function check(observed: ObservedTraffic, input: CheckInput): CheckDocument {
   const { workloads, rules, traffic } = viewTraffic(observed, input.cluster, input.snapshot)
   const { totals, findings } = findDenied(traffic, compilePolicies(input.policies), {
-    describe: createEndDescriber({ workloads, rules, snapshot: input.snapshot }),
+    describe: createEndDescriber({ workloads, rules, snapshot: input.snapshot, addressProblem: compileAddressProblem(observed.podNetworks, input.snapshot) }),
     includeDenied: input.includeDenied ?? false,
     ...(input.namespace === undefined ? {} : { namespace: input.namespace }),
   })

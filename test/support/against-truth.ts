@@ -63,7 +63,7 @@ export interface TruthComparison {
  */
 export function compareWithTruth(document: RecommendationDocument, topology: Topology, options: { truth: readonly EdgeView[]; ports: readonly number[]; namespace?: string }): TruthComparison {
   const compiled = compileDocument(document)
-  const truth = new Map(options.truth.flatMap((e) => {
+  const truth = new Map<string, EdgeView>(options.truth.flatMap((e) => {
     const [from, to] = [keyOf(e.from), keyOf(e.to)]
     return from === undefined || to === undefined ? [] : [[`${from} -> ${to} ${e.protocol} ${e.port ?? 0}`, e] as const]
   }))

@@ -17,6 +17,12 @@ export type EndKind =
  */
 export type LabelQuality = 'full' | 'identity-subset' | 'intersection' | 'none'
 
+/**
+ * Name of the external identity for private addresses in a log that cannot tell nodes from the world (Calico reports a node
+ * without host endpoint as `net`, `pvt`): kubelet probes look like outside traffic there.
+ */
+export const UNVERIFIED_PRIVATE = 'pvt'
+
 export interface WorkloadRef {
   readonly kind: string
   readonly name: string

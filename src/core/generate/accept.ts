@@ -10,6 +10,7 @@
 import { edgeView } from '../flow/edge-view.ts'
 import type { EdgeView } from '../flow/edge-view.ts'
 import type { Sighting } from '../flow/edge.ts'
+import { UNVERIFIED_PRIVATE } from '../flow/end.ts'
 import type { Protocol, Side } from '../flow/flow-record.ts'
 import type { Party, TrafficEdge } from '../flow/traffic.ts'
 import type { Workload } from '../flow/workloads.ts'
@@ -29,10 +30,12 @@ export interface AcceptedEdge {
   readonly edge: EdgeView
 }
 
+/** Why an outside address must not become an ipBlock, or `undefined` when it may. `isUnverified`: the log cannot tell nodes from the outside. */
+export type AddressProblem = (ip: string, isUnverified: boolean) => 'may-be-pod' | 'may-be-node' | 'needs-node-cidr' | 'unknown-workload' | undefined
+
 export interface AcceptOptions {
   readonly cluster: string
-  /** Why an outside address must not become an ipBlock, or `undefined` when it may. */
-  readonly addressProblem: (ip: string) => 'may-be-pod' | 'needs-node-cidr' | 'unknown-workload' | undefined
+  readonly addressProblem: AddressProblem
 }
 
 export interface Acceptance {
@@ -85,13 +88,13 @@ function judge(edge: TrafficEdge, options: AcceptOptions, sink: Sink): void {
 
 function judgeExternal(edge: TrafficEdge, options: AcceptOptions, sink: Sink): void {
   const isInbound = edge.from.identity.kind === 'external'
-  const subject = isInbound ? edge.to : edge.from
+  const [subject, outside] = isInbound ? [edge.to, edge.from] : [edge.from, edge.to]
   const problem = partyProblem(subject, options.cluster)
   if (problem !== undefined) return addReview(sink, edge, problem)
   if (edge.manyExternals) return addReview(sink, edge, 'too-many-addresses')
   for (const ip of new Set(edge.externals.map((e) => e.ip))) {
     const sightings = edge.externals.filter((e) => e.ip === ip)
-    const code = ip === '' ? 'needs-address' : connectionProblem(sightings) ?? options.addressProblem(ip)
+    const code = ip === '' ? 'needs-address' : connectionProblem(sightings) ?? options.addressProblem(ip, outside.identity.name === UNVERIFIED_PRIVATE)
     const direction = isInbound ? 'ingress' : 'egress'
     if (code !== undefined) addReview(sink, edge, code, ip)
     else if (!hasEvidence(sightings, direction)) addReview(sink, edge, 'only-errors', ip)

@@ -12,6 +12,7 @@ export type ReviewCode =
   | 'needs-network-set' // the peer is a Calico network set whose addresses are not in the log
   | 'needs-address' // an outside peer whose address the log left out
   | 'too-many-addresses' // more outside addresses than are kept exactly
+  | 'may-be-node' // a private address in a log that cannot tell nodes from the outside
   | 'may-be-pod' // an outside address inside a network where pods live
   | 'peer-not-selectable' // no selector picks exactly the peer
   | 'foreign-cluster' // the peer is a pod of another cluster: NetworkPolicy cannot select it

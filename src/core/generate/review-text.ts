@@ -12,6 +12,7 @@ const TEXTS: Readonly<Record<ReviewCode, string>> = {
   'needs-network-set': 'The peer is a Calico network set; a policy needs its CIDRs.',
   'needs-address': 'The log left out the outside address (aggregation); lower the aggregation level or name a CIDR.',
   'too-many-addresses': 'More outside addresses than are kept one by one; name the CIDR that this workload may talk to.',
+  'may-be-node': 'A private address, in a log that cannot tell a node from the outside (kubelet probes look like this). Give cluster state with --cluster-state so that nodes are known.',
   'may-be-pod': 'The address lies in a network where pods live: probably a terminated pod, so an ipBlock would be wrong.',
   'peer-not-selectable': 'No label selector picks exactly this peer among the pods of its namespace; give it a label of its own.',
   'foreign-cluster': 'The peer is a pod of another cluster; a NetworkPolicy cannot select it.',

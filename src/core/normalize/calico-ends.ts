@@ -1,4 +1,4 @@
-import type { LabelQuality, Labels, WorkloadRef } from '../flow/end.ts'
+import { UNVERIFIED_PRIVATE, type LabelQuality, type Labels, type WorkloadRef } from '../flow/end.ts'
 import type { Rejection } from '../flow/flow-record.ts'
 import { NO_ADDRESS, type AddressCache, type AddressInfo } from './address-cache.ts'
 import { readText } from './calico-fields.ts'
@@ -49,6 +49,10 @@ export class CalicoEnds {
     const end = this.#end(named, address, { field: `${prefix}_labels`, value: labels, host: record.host })
     if (end.kind === 'rejected') return end
     if (end.identity.kind !== 'external' || prefix === 'source') return { end, address, port, isService: false }
+    // The API server is no pod: its address behind the Service is a node's, or a managed control plane's.
+    if (record.dest_service_name === 'kubernetes' && record.dest_service_namespace === 'default') {
+      return { end: this.#identities.special('kube-apiserver'), address, port, isService: false }
+    }
     // Denied before translation (FORMATS 2.4): a Service's address is no outside and its port no pod's port (T8).
     const isService = isName(record.dest_service_name) && (address.isPrivate || named.aggregate === 'pvt')
     return isService ? { end: this.#identities.special('unknown'), address, port, isService } : { end, address, port, isService }
@@ -66,7 +70,9 @@ export class CalicoEnds {
       case 'ns': return this.#labelled('networkset', named, labels)
       // A host endpoint is the pod's own node when it is the one that reports.
       case 'hep': return this.#identities.special(named.aggregate !== '' && named.aggregate === labels.host ? 'host' : 'node')
-      case 'net': return this.#identities.special(address.isPodLike ? 'unknown' : 'external')
+      case 'net':
+        if (address.isPodLike) return this.#identities.special('unknown')
+        return this.#identities.special('external', address.isPrivate || named.aggregate === 'pvt' ? UNVERIFIED_PRIVATE : '')
       default: return wrongType('calico-enterprise', labels.field.replace('_labels', '_type'), 'wep, hep, ns or net', named.type)
     }
   }

@@ -19,7 +19,7 @@ const MAX_IDENTITIES = 100_000
 export class IdentityCache {
   readonly #cluster: string
   readonly #known = new Map<string, Identity>()
-  readonly #special = new Map<EndKind, End>()
+  readonly #special = new Map<string, End>()
 
   constructor(cluster: string) {
     this.#cluster = cluster
@@ -36,13 +36,14 @@ export class IdentityCache {
   }
 
   /** The end of a class without labels and names: host, external, unknown... */
-  special(kind: EndKind): End {
-    const known = this.#special.get(kind)
+  special(kind: EndKind, name = ''): End {
+    const key = name === '' ? kind : `${kind} ${name}`
+    const known = this.#special.get(key)
     if (known !== undefined) return known
     const end = endOf(createIdentity({
-      kind, cluster: this.#cluster, namespace: '', labels: {}, namespaceLabels: {}, labelQuality: 'none', workload: null, workloadEvidence: 'none', name: '',
+      kind, cluster: this.#cluster, namespace: '', labels: {}, namespaceLabels: {}, labelQuality: 'none', workload: null, workloadEvidence: 'none', name,
     }), '')
-    this.#special.set(kind, end)
+    this.#special.set(key, end)
     return end
   }
 }

@@ -8,17 +8,20 @@
 import type { ClusterSnapshot, SnapshotPod } from '../cluster/snapshot.ts'
 import type { EvalEnd } from '../evaluate/eval-end.ts'
 import { endView } from '../flow/edge-view.ts'
+import { UNVERIFIED_PRIVATE } from '../flow/end.ts'
 import type { Labels } from '../flow/end.ts'
 import type { Identity } from '../flow/identity.ts'
 import { labelsKey } from '../flow/identity.ts'
 import type { LabelRules } from '../flow/label-rules.ts'
 import type { WorkloadIndex } from '../flow/workloads.ts'
+import type { AddressProblem } from '../generate/accept.ts'
 import { parseAddress } from '../sets/address.ts'
 
 export interface EndContext {
   readonly workloads: WorkloadIndex
   readonly rules: LabelRules
   readonly snapshot: ClusterSnapshot | undefined
+  readonly addressProblem: AddressProblem
 }
 
 /** Gives the evaluator's ends for an identity: several when its labels are only known as those of its workload. */
@@ -28,7 +31,7 @@ export function createEndDescriber(context: EndContext): DescribeEnds {
   const relevantKeys = collectRelevantKeys(context.workloads)
   const cache = new Map<string, readonly EvalEnd[]>()
   return (identity, address) => {
-    if (identity.kind !== 'pod') return [classEnd(identity, address)]
+    if (identity.kind !== 'pod') return [classEnd(identity, address, context.addressProblem)]
     let ends = cache.get(identity.key)
     if (ends === undefined) {
       ends = describePod(identity, context, relevantKeys)
@@ -46,11 +49,14 @@ function collectRelevantKeys(workloads: WorkloadIndex): ReadonlySet<string> {
   return keys
 }
 
-function classEnd(identity: Identity, address: string | undefined): EvalEnd {
+/** An address that may be a pod nobody could name is judged as an unknown pod, one that may be a node as a node. */
+function classEnd(identity: Identity, address: string | undefined, addressProblem: AddressProblem): EvalEnd {
   const ip = address === undefined || address === '' ? undefined : parseAddress(address)
   const name = identity.kind === 'external' ? (ip?.text ?? 'an outside address') : identity.kind
+  const problem = identity.kind === 'external' && ip !== undefined ? addressProblem(ip.text, identity.name === UNVERIFIED_PRIVATE) : undefined
+  const kind = problem === undefined ? identity.kind : problem === 'may-be-pod' || problem === 'unknown-workload' ? 'unknown' : 'node'
   return {
-    kind: identity.kind, namespace: identity.namespace, labels: {}, labelsComplete: () => identity.kind !== 'unknown', namespaceLabels: {},
+    kind, namespace: identity.namespace, labels: {}, labelsComplete: () => kind !== 'unknown', namespaceLabels: {},
     namespaceLabelsComplete: false, ips: ip === undefined ? [] : [ip], namedPorts: [], hostNetwork: false, display: name,
   }
 }

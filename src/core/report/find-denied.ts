@@ -5,6 +5,7 @@
  * Every raw label set seen at the ends is judged on its own; the edge takes the worst verdict: denied, uncertain, allowed.
  * Connections that were denied when observed are judged only on request (drift). Cost: O(edges x label-set pairs).
  */
+import type { EvalEnd } from '../evaluate/eval-end.ts'
 import { evaluateConnection } from '../evaluate/evaluate-connection.ts'
 import type { CompiledPolicies } from '../evaluate/compile.ts'
 import type { ConnectionVerdict, SideResult } from '../evaluate/verdict.ts'
@@ -70,7 +71,7 @@ function judge(edge: TrafficEdge, address: string | undefined, { compiled, descr
   for (const pair of edge.pairs) {
     for (const from of describe(pair.from, address)) {
       for (const to of describe(pair.to, address)) {
-        const verdict = evaluateConnection(compiled, { from, to, protocol: edge.protocol, port: edge.port, isOwnNode: from.kind === 'host' })
+        const verdict = spareOwnNode(from.kind, edge.from.identity.kind, evaluateConnection(compiled, { from, to, protocol: edge.protocol, port: edge.port, isOwnNode: from.kind === 'host' }))
         if (worst === undefined || SEVERITY[verdict.verdict] > SEVERITY[worst.verdict]) worst = verdict
       }
     }
@@ -78,6 +79,14 @@ function judge(edge: TrafficEdge, address: string | undefined, { compiled, descr
   const verdict = worst as ConnectionVerdict
   if (edge.orientation !== 'unoriented' || verdict.verdict !== 'denied') return verdict
   return { ...verdict, verdict: 'uncertain', missing: [...verdict.missing, 'which end opened the connection'] }
+}
+
+/** A node known only by its address may be the pod's own, which is always allowed in: a denial of ingress is then not certain. */
+function spareOwnNode(judgedAs: EvalEnd['kind'], logged: EvalEnd['kind'], verdict: ConnectionVerdict): ConnectionVerdict {
+  if (judgedAs !== 'node' || logged !== 'external' || verdict.ingress.verdict !== 'denied') return verdict
+  const missing = 'whether the address is the pod\'s own node'
+  const ingress: SideResult = { ...verdict.ingress, verdict: 'uncertain', missing: [...verdict.ingress.missing, missing] }
+  return { ...verdict, ingress, verdict: verdict.egress.verdict === 'denied' ? 'denied' : 'uncertain', missing: [...verdict.missing, missing] }
 }
 
 function toFinding(view: EdgeView, verdict: ConnectionVerdict, worst: 'denied' | 'uncertain'): Finding {

@@ -97,6 +97,22 @@ describe('outside addresses', () => {
   })
 })
 
+describe('private addresses in a log that cannot tell nodes from the outside', () => {
+  const unverified = { ...world, name: 'pvt', key: 'external-pvt' }
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, status: { addresses: [{ type: 'InternalIP', address: '172.18.0.2' }] } }
+  const probe = [edge(unverified, web, '8080/TCP', { ips: ['172.18.0.2', '10.20.0.9'] })]
+
+  test('wait in review while no node is known', () => {
+    expect(reviewOf(recommendFrom(probe)).filter((r) => !NO_EVIDENCE.test(r))).toEqual(['may-be-node 10.20.0.9/32->web:8080', 'may-be-node 172.18.0.2/32->web:8080'])
+  })
+
+  test('become rules once cluster state tells which are nodes', () => {
+    const document = recommendFrom(probe, { snapshot: buildSnapshot([node]).snapshot })
+    expect(specsOf(document)['shop/web-deployment']?.ingress).toEqual([{ from: [{ ipBlock: { cidr: '10.20.0.9/32' } }], ports: [{ protocol: 'TCP', port: 8080 }] }])
+    expect(reviewOf(document)).toContain('needs-node-cidr 172.18.0.2/32->web:8080')
+  })
+})
+
 describe('what never becomes a rule', () => {
   test.each([
     ['a node', classEnd('node'), 'needs-node-cidr'], ['the API server', classEnd('kube-apiserver'), 'needs-apiserver-cidr'],

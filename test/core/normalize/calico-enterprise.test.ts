@@ -87,9 +87,15 @@ describe('rows', () => {
 describe('ends that are no pods', () => {
   test('public and private networks are outside, unless inside a pod CIDR', () => {
     const net = { ...NOT_A_POD, dest_type: 'net', dest_name_aggr: 'pvt', dest_ip: '192.168.9.9' }
-    expect(responder(net).kind).toBe('external')
+    expect(responder(net)).toMatchObject({ kind: 'external', name: 'pvt' })
+    expect(responder({ ...net, dest_name_aggr: 'pub', dest_ip: '203.0.113.9' })).toMatchObject({ kind: 'external', name: '' })
     expect(responder(net, { podCidrs: ['192.168.0.0/16'] }).kind).toBe('unknown')
     expect(flowOf(row({ ...net, dest_ip: null, dest_name_aggr: 'pub' }))).toMatchObject({ responder: { kind: 'external' }, responderIp: '' })
+  })
+
+  test('what is reached through the Service of the API server is the API server, on the port behind the Service', () => {
+    const net = { ...NOT_A_POD, dest_type: 'net', dest_name_aggr: 'pvt', dest_ip: '172.18.0.2', dest_port: 6443, dest_service_namespace: 'default', dest_service_name: 'kubernetes' }
+    expect(flowOf(row(net))).toMatchObject({ responder: { kind: 'kube-apiserver' }, port: 6443 })
   })
 
   test('a Service address that was denied before translation is unknown and has no pod port', () => {

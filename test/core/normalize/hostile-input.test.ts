@@ -77,17 +77,16 @@ describe('records by strangers', () => {
       let raw: unknown = random.pick(BASES)
       const changes = 1 + random.int(4)
       for (let i = 0; i < changes; i++) raw = mutate(random, raw)
-      const repro = `seed ${seed}: ${JSON.stringify(raw)?.slice(0, 2000)}`
       const outcome = normalizer.normalize(raw)
       if (outcome.kind !== 'flow') {
-        expect([repro, ['rejected', 'ignored']]).toEqual([repro, expect.arrayContaining([outcome.kind])])
-        continue
+        if (outcome.kind === 'rejected' || outcome.kind === 'ignored') continue
+        throw new Error(`seed ${seed}: ${JSON.stringify(raw)} gives ${JSON.stringify(outcome)}`)
       }
       const ports = [outcome.port, outcome.initiatorPort]
       const isSound = ports.every((p) => Number.isInteger(p) && p >= 0 && p <= 65_535) && outcome.flows >= 1 && Number.isSafeInteger(outcome.lastAtUs) &&
         outcome.firstAtUs <= outcome.lastAtUs && outcome.digestHi >>> 0 === outcome.digestHi && outcome.digestLo >>> 0 === outcome.digestLo &&
         (outcome.orientation === 'unoriented' || outcome.initiatorPort === 0) && !JSON.stringify(outcome).includes('\\u0000')
-      expect([repro, isSound]).toEqual([repro, true])
+      if (!isSound) throw new Error(`seed ${seed}: ${JSON.stringify(raw)} gives ${JSON.stringify(outcome)}`)
     }
   })
 })
