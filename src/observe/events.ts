@@ -6,7 +6,8 @@
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 
-export type SourceKind = 'http' | 'file'
+/** Files are ingested by commands, which have no metrics. */
+export type SourceKind = 'http'
 
 /** Records of one format that one batch or body brought, by outcome. */
 export interface RecordsCounted {

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../config/load-config.ts'
 import type { Config } from '../config/settings.ts'
+import { requireKeyOrLoopback } from '../deliver/api/server.ts'
 import type { CliContext, ServeRequest } from '../deliver/cli/context.ts'
 import { EXIT } from '../deliver/cli/exit-codes.ts'
 import { createOutput } from '../deliver/cli/output.ts'
@@ -65,8 +66,11 @@ function createContext(config: Config, output: Output, shutdown: Shutdown): CliC
     examples: fileURLToPath(new URL('../../examples', import.meta.url)),
     openStore: async () => bindCliStore(await open(logger('warn'), COMMAND_PATIENCE_MS), { podCidrs: config.podCidrs, signal }),
     serve: async (request) => {
+      const serviceConfig = withFlags(config, request)
+      // Before a database is started for nothing; the server checks again.
+      requireKeyOrLoopback(serviceConfig.host, serviceConfig.apiKey !== undefined)
       const serviceLogger = logger('info')
-      await serveUntil(signal, await open(serviceLogger, SERVICE_PATIENCE_MS), { config: withFlags(config, request), version, logger: serviceLogger })
+      await serveUntil(signal, await open(serviceLogger, SERVICE_PATIENCE_MS), { config: serviceConfig, version, logger: serviceLogger })
     },
     openDemo: (request) => openDemo(request, { config, version, logger: logger('warn'), shutdown, output }),
   }

@@ -31,11 +31,16 @@ export async function openMigrated(options: OpenOptions): Promise<OpenedDatabase
     ? await startEmbedded({ folder: options.folder, isThrowaway: options.isThrowaway ?? false, onProgress: options.onProgress })
     : undefined
   const connectionString = server?.connectionString ?? options.databaseUrl?.reveal() ?? ''
+  let isClosing = false
   const database = openDatabase({
     connectionString, maxConnections: options.maxConnections,
-    onIdleError: (error) => options.logger.warn({ reason: error.message }, 'a connection to the database broke while idle'),
+    onIdleError: (error) => {
+      // The embedded server may end a connection while the pool is still taking leave of it.
+      if (!isClosing) options.logger.warn({ reason: error.message }, 'a connection to the database broke while idle')
+    },
   })
   const close = async (): Promise<void> => {
+    isClosing = true
     await database.close()
     await server?.stop()
   }

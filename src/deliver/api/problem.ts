@@ -28,14 +28,14 @@ interface ProblemFields {
   readonly at?: string
 }
 
-/** Sends a problem. `code` is stable for programs, `detail` is for people. */
+/** Sends a problem. `type` and `code` are stable for programs, `detail` is for people. */
 export function sendProblem(res: Response, { status, title, code, detail, at }: ProblemFields): void {
   if (res.headersSent) {
     res.destroy()
     return
   }
   res.status(status).type('application/problem+json')
-    .send(renderJson({ type: 'about:blank', title, status, code, detail, ...(at === undefined ? {} : { at }), instance: res.req.path }))
+    .send(renderJson({ type: `urn:flowfence:problem:${code}`, title, status, code, detail, ...(at === undefined ? {} : { at }), instance: res.req.path }))
 }
 
 /** The last handler of the app. Logs what a person must look at, once. */

@@ -22,12 +22,16 @@ export interface RunningServer {
 /** Open connections at most; further ones wait in the kernel's queue or are refused. */
 const MAX_CONNECTIONS = 1000
 
+/** AppError `usage` when others could reach the address and no key is set. */
+export function requireKeyOrLoopback(host: string, hasApiKey: boolean): void {
+  if (hasApiKey || isLoopback(host)) return
+  throw new AppError('usage', `Listening on ${host} lets others reach the service, so it needs a key: set FLOWFENCE_API_KEY (openssl rand -hex 16), or listen on 127.0.0.1.`)
+}
+
 /** AppError `usage` when the address may not be used without a key, or cannot be used at all. */
 export async function startServer(options: ListenOptions, handler: RequestListener): Promise<RunningServer> {
   const { host, port, hasApiKey, requestTimeoutMs } = options
-  if (!hasApiKey && !isLoopback(host)) {
-    throw new AppError('usage', `Listening on ${host} lets others reach the service, so it needs a key: set FLOWFENCE_API_KEY (openssl rand -hex 16), or listen on 127.0.0.1.`)
-  }
+  requireKeyOrLoopback(host, hasApiKey)
   const server = createServer({
     maxHeaderSize: 16_384, requestTimeout: requestTimeoutMs, headersTimeout: Math.min(10_000, requestTimeoutMs), keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000,
   }, handler)

@@ -12,7 +12,7 @@ import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
 import { renderIngestCounts } from '../render/ingest-text.ts'
 import { escapeText } from '../render/escape-text.ts'
 import { inputErrorText, renderInputErrors } from '../render/input-error-text.ts'
-import type { CliContext } from './context.ts'
+import type { CliContext, Store } from './context.ts'
 import type { ExitCode } from './exit-codes.ts'
 import { EXIT } from './exit-codes.ts'
 import type { RangeFlags } from './flags.ts'
@@ -35,10 +35,21 @@ export interface Observation {
   readonly inputErrors: readonly InputError[]
 }
 
+/** Opens the database for commands that were given no `--flows`, for as long as `work` runs. */
+export async function withStoreUnlessFlows<T>(flags: ObservationFlags, context: CliContext, work: (store: Store | undefined) => Promise<T>): Promise<T> {
+  if (flags.flows !== undefined) return work(undefined)
+  const store = await context.openStore()
+  try {
+    return await work(store)
+  } finally {
+    await store.close()
+  }
+}
+
 /** Flows of `--flows`, else of the database. AppError when nothing usable is in them. */
-export async function readFlows(flags: ObservationFlags, context: CliContext): Promise<Observation> {
+export async function readFlows(flags: ObservationFlags, context: CliContext, store: Store | undefined): Promise<Observation> {
   const cluster = flags.cluster ?? context.settings.cluster
-  const observation = flags.flows === undefined ? await readStore(flags, cluster, context) : await readFiles(flags.flows, flags, context)
+  const observation = store === undefined ? await readFiles(flags.flows ?? [], flags, context) : await readStore(store, cluster, flags)
   requireNamespace(observation.observed, flags.namespace)
   return { cluster, ...observation }
 }
@@ -70,18 +81,13 @@ function nothingUsable(report: IngestReport, paths: readonly string[]): AppError
     : `No usable flow record in ${where}. Flow logs of Cilium Hubble (JSON) and Calico Enterprise are understood.${shown}${counts}`)
 }
 
-async function readStore(flags: ObservationFlags, cluster: string, context: CliContext): Promise<Omit<Observation, 'cluster'>> {
+async function readStore(store: Store, cluster: string, flags: ObservationFlags): Promise<Omit<Observation, 'cluster'>> {
   const range = rangeOf(flags)
-  const store = await context.openStore()
-  try {
-    const observed = await store.observe({ cluster, ...range })
-    if (observed.edges.length > 0) return { observed, inputErrors: [] }
-    const since = range.sinceUs === undefined ? 'the beginning' : formatTimeUs(range.sinceUs)
-    const until = range.untilUs === undefined ? 'now' : formatTimeUs(range.untilUs)
-    throw new AppError('input-unusable', `The database holds no flows of cluster "${cluster}" from ${since} to ${until}. Store some with "flowfence ingest FILE", or read files with --flows FILE.`)
-  } finally {
-    await store.close()
-  }
+  const observed = await store.observe({ cluster, ...range })
+  if (observed.edges.length > 0) return { observed, inputErrors: [] }
+  const since = range.sinceUs === undefined ? 'the beginning' : formatTimeUs(range.sinceUs)
+  const until = range.untilUs === undefined ? 'now' : formatTimeUs(range.untilUs)
+  throw new AppError('input-unusable', `The database holds no flows of cluster "${cluster}" from ${since} to ${until}. Store some with "flowfence ingest FILE", or read files with --flows FILE.`)
 }
 
 /** A namespace nobody was seen in is a misspelt one. */

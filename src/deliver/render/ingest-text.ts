@@ -24,7 +24,7 @@ export function renderIngestCounts(counts: readonly OutcomeCount[]): string {
   const rows = [...groups.values()].map((group) => {
     const first = group[0] as OutcomeCount
     const sums = OUTCOMES.map((outcome) => sumRecords(group.filter((c) => c.outcome === outcome)))
-    return [first.source, first.format, sumRecords(group), ...sums]
+    return [first.source, first.format === 'unread' ? 'read before' : first.format, sumRecords(group), ...sums]
   })
   return renderTable([{ title: 'source' }, { title: 'format' }, ...['received', ...OUTCOMES].map((title) => ({ title, align: 'right' as const }))], rows)
     + reasonLines(counts)

@@ -2,8 +2,9 @@ import type { InputError } from '../../core/report/check-document.ts'
 import { countText } from './edge-text.ts'
 import { escapeText } from './escape-text.ts'
 
-/** `file, line 3: message`. */
+/** `file, line 3: message`; messages that name the file themselves stand alone. */
 export function inputErrorText(error: InputError): string {
+  if (error.line === undefined && error.message.startsWith(`${error.file} `)) return escapeText(error.message)
   return escapeText(`${error.file}${error.line === undefined ? '' : `, line ${error.line}`}: ${error.message}`)
 }
 

@@ -7,7 +7,7 @@ import { renderJson } from '../../render/escape-text.ts'
 import type { AddCommand } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { observationFlags, outputFlag } from '../flags.ts'
-import { finishInput, readClusterState, readFlows, readPolicies } from '../inputs.ts'
+import { finishInput, readClusterState, readFlows, readPolicies, withStoreUnlessFlows } from '../inputs.ts'
 import type { ObservationFlags } from '../inputs.ts'
 
 interface CheckFlags extends ObservationFlags {
@@ -21,7 +21,7 @@ interface CheckFlags extends ObservationFlags {
 export const checkCommand: AddCommand = (program, context, finish) => {
   const command = program.command('check')
     .summary('tell which observed connections policies would deny')
-    .description('Judges every observed connection by the given policies taken together, on both ends, and lists those that would be denied and those that\n'
+    .description('Judges every observed connection by the given policies taken together, on both ends, and lists those that would be denied and those that '
       + 'cannot be decided. Without --flows the stored flows are read (DATABASE_URL, or the embedded database).')
     .requiredOption('--policies <path...>', 'files or folders of NetworkPolicies (YAML or JSON), - for stdin')
     .addOption(new Option('--flows <file...>', 'flow logs: files of JSON lines or arrays, also .gz, - for stdin'))
@@ -40,7 +40,7 @@ Examples:
       checkStdin(flags)
       const { policies, inputErrors: policyErrors } = await readPolicies(flags.policies, context)
       const state = await readClusterState(flags.clusterState, context)
-      const { observed, cluster, inputErrors } = await readFlows(flags, context)
+      const { observed, cluster, inputErrors } = await withStoreUnlessFlows(flags, context, (store) => readFlows(flags, context, store))
       const document = check(observed, {
         cluster, policies, includeDenied: flags.includeDenied ?? false, inputErrors: [...policyErrors, ...(state?.inputErrors ?? []), ...inputErrors],
         ...(flags.namespace === undefined ? {} : { namespace: flags.namespace }),

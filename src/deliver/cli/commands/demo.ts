@@ -22,7 +22,7 @@ const NAMESPACE = 'payments'
 export const demoCommand: AddCommand = (program, context, finish) => {
   program.command('demo')
     .summary('show the whole path on an example application')
-    .description('Simulates the last hour of an example shop, sends its flow logs through the real service and database, and prints what was received, the\n'
+    .description('Simulates the last hour of an example shop, sends its flow logs through the real service and database, and prints what was received, the '
       + 'recommended policies, their certificate, and what wrong policies would deny. Everything lives in a temporary folder that is removed at the end.')
     .option('--once', 'end after printing instead of keeping the service running')
     .option('--port <number>', 'port of the service (default: a free one)', parseNumberFlag(0, 65_535, { isWhole: true }))

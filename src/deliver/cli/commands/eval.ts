@@ -20,7 +20,7 @@ interface EvalFlags {
 export const evalCommand: AddCommand = (program, context, finish) => {
   program.command('eval')
     .summary('tell whether connections between pods or addresses would be allowed')
-    .description('Answers each query {"from": "namespace/pod" or address, "to": ..., "port": number or name, "protocol": "TCP"} of a JSON array with allowed,\n'
+    .description('Answers each query {"from": "namespace/pod" or address, "to": ..., "port": number or name, "protocol": "TCP"} of a JSON array with allowed, '
       + 'denied or uncertain, and explains it.')
     .argument('[queries]', 'file with the JSON array, - or nothing for stdin')
     .option('--policies <path...>', 'files or folders of NetworkPolicies (default: those in the cluster state)')

@@ -18,7 +18,7 @@ interface IngestFlags {
 export const ingestCommand: AddCommand = (program, context, finish) => {
   program.command('ingest')
     .summary('store flow logs in the database')
-    .description('Reads flow logs (JSON lines or arrays, also .gz, - for stdin) and stores them in the database (DATABASE_URL, or the embedded one). The same\n'
+    .description('Reads flow logs (JSON lines or arrays, also .gz, - for stdin) and stores them in the database (DATABASE_URL, or the embedded one). The same '
       + 'file again changes nothing; a log that has grown is read on where it was left. Interrupted, it continues when run again.')
     .argument('<file...>', 'flow logs of Cilium Hubble or Calico Enterprise')
     .option('--cluster <name>', 'the cluster the flows belong to (default: FLOWFENCE_CLUSTER, else "default")', parseClusterFlag)

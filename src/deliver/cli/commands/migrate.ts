@@ -5,7 +5,7 @@ import type { AddCommand } from '../command.ts'
 export const migrateCommand: AddCommand = (program, context) => {
   program.command('migrate')
     .summary('bring the database schema up to date')
-    .description('Brings the database (DATABASE_URL, or the embedded one) up to date. Safe to run at any time and by several processes at once;\n'
+    .description('Brings the database (DATABASE_URL, or the embedded one) up to date. Safe to run at any time and by several processes at once; '
       + 'serve and ingest do it by themselves when they start.')
     .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://user:password@host:5432/flowfence flowfence migrate')
     .action(async () => {

@@ -12,7 +12,7 @@ import { renderRecommendationSummary, renderRecommendationText } from '../../ren
 import type { AddCommand } from '../command.ts'
 import type { CliContext } from '../context.ts'
 import { observationFlags, outputFlag } from '../flags.ts'
-import { finishInput, readClusterState, readFlows } from '../inputs.ts'
+import { finishInput, readClusterState, readFlows, withStoreUnlessFlows } from '../inputs.ts'
 import type { ObservationFlags } from '../inputs.ts'
 
 interface RecommendFlags extends ObservationFlags {
@@ -24,7 +24,7 @@ interface RecommendFlags extends ObservationFlags {
 export const recommendCommand: AddCommand = (program, context, finish) => {
   const command = program.command('recommend')
     .summary('write the policies that allow exactly the observed connections')
-    .description('Writes one NetworkPolicy per workload that allows exactly the observed connections, verified before it is shown. Without --flows the\n'
+    .description('Writes one NetworkPolicy per workload that allows exactly the observed connections, verified before it is shown. Without --flows the '
       + 'stored flows are read (DATABASE_URL, or the embedded database), and the recommendation is saved there too.')
     .addOption(new Option('--flows <file...>', 'flow logs: files of JSON lines or arrays, also .gz, - for stdin'))
   for (const option of observationFlags(context.nowUs)) command.addOption(option)
@@ -39,26 +39,19 @@ Examples:
   flowfence recommend --since 7d --out policies`)
     .action(async (flags: RecommendFlags) => {
       const state = await readClusterState(flags.clusterState, context)
-      const { observed, cluster, inputErrors } = await readFlows(flags, context)
-      const document = recommend(observed, {
-        cluster,
-        ...(flags.namespace === undefined ? {} : { namespace: flags.namespace }),
-        ...(state === undefined ? {} : { snapshot: state.snapshot }),
+      const { document, errors } = await withStoreUnlessFlows(flags, context, async (store) => {
+        const { observed, cluster, inputErrors } = await readFlows(flags, context, store)
+        const computed = recommend(observed, {
+          cluster,
+          ...(flags.namespace === undefined ? {} : { namespace: flags.namespace }),
+          ...(state === undefined ? {} : { snapshot: state.snapshot }),
+        })
+        await store?.saveRecommendation(cluster, computed)
+        return { document: computed, errors: [...(state?.inputErrors ?? []), ...inputErrors] }
       })
-      if (flags.flows === undefined) await save(document, cluster, context)
-      const errors = [...(state?.inputErrors ?? []), ...inputErrors]
       await deliver(document, errors, flags, context)
       finish(finishInput(errors, { strict: flags.strict ?? false, isShown: false }, context))
     })
-}
-
-async function save(document: RecommendationDocument, cluster: string, context: CliContext): Promise<void> {
-  const store = await context.openStore()
-  try {
-    await store.saveRecommendation(cluster, document)
-  } finally {
-    await store.close()
-  }
 }
 
 async function deliver(document: RecommendationDocument, inputErrors: readonly InputError[], flags: RecommendFlags, { output }: CliContext): Promise<void> {

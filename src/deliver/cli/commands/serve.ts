@@ -6,7 +6,7 @@ import type { AddCommand } from '../command.ts'
 export const serveCommand: AddCommand = (program, context) => {
   program.command('serve')
     .summary('run the HTTP service')
-    .description('Runs the service: flows are pushed to POST /api/v1/ingest/flows; namespaces, workloads, edges, recommendations and checks are read over\n'
+    .description('Runs the service: flows are pushed to POST /api/v1/ingest/flows; namespaces, workloads, edges, recommendations and checks are read over '
       + 'REST. Listens on 127.0.0.1 unless FLOWFENCE_API_KEY is set, which every client must then present.')
     .option('--host <address>', 'address to listen on (default: FLOWFENCE_HOST, else 127.0.0.1)')
     .option('--port <number>', 'port to listen on, 0 for a free one (default: FLOWFENCE_PORT, else 8080)', parseNumberFlag(0, 65_535, { isWhole: true }))
