@@ -168,7 +168,9 @@ describe('laws', () => {
       }
       cut.push(...decoder.end())
       const repro = `seed ${seed}, maxLineBytes ${options.maxLineBytes}, input ${JSON.stringify(input.toString('latin1'))}`
-      expect({ repro, items: cut }).toEqual({ repro, items: decode(input, options) })
+      const whole = decode(input, options)
+      // Deep comparison by text first: matchers cost more than decoding.
+      if (JSON.stringify(cut) !== JSON.stringify(whole)) expect({ repro, items: cut }).toEqual({ repro, items: whole })
     }
   })
 
