@@ -5,7 +5,7 @@ import { foldEdgeWindows, foldIngestTotals } from '../store/write/fold-edge-wind
 
 /**
  *  edge windows, outside addresses (partial rows) ─► fold ─► one row per edge, window, side and verdict
- *  totals ─► sum            digests of contents and batches ─► expire after 14 days
+ *  totals ─► sum            digests of contents and batches, dead letters ─► expire after 14 days
  *
  * Housekeeping of one cluster: run it after ingest and every minute in a service. No reader sees a difference. Any number of
  * processes may run it at once.

@@ -3,9 +3,10 @@ import type { Database } from '../db/database.ts'
 /** How long what was stored before is recognised, in days. Longer: replays of older files still change nothing; more rows kept. */
 const LEDGER_DAYS = 14
 
-/** Forgets content digests and batch digests older than the ledger's horizon. Edges never depend on it, only counts of replays do. */
+/** Forgets content digests, batch digests and dead letters older than the ledger's horizon. Edges never depend on them, only counts of replays do. */
 export async function deleteExpiredDigests(database: Database, nowUs: number): Promise<void> {
   const before = [nowUs - LEDGER_DAYS * 86_400_000_000]
   await database.query('delete from content_digests where stored_at < to_timestamp($1::bigint / 1000000.0)', before)
+  await database.query('delete from rejections where rejected_at < to_timestamp($1::bigint / 1000000.0)', before)
   await database.query('delete from ingest_batches where committed_at < to_timestamp($1::bigint / 1000000.0)', before)
 }
