@@ -71,10 +71,18 @@ export async function readText(file: string, stdin: Readable): Promise<{ text: s
       return { error: { file, message: `larger than ${FILE_LIMIT_BYTES / 1024 / 1024} MiB: split it, or export only namespaces, nodes, pods, services and policies` } }
     }
     if (bytes.includes(0)) return { error: { file, message: 'this is a binary file, not YAML or JSON text' } }
-    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
+    const text = decodeUtf8(bytes)
+    return text === undefined ? { error: { file, message: 'not UTF-8 text: save it as UTF-8' } } : { text }
   } catch (error) {
-    if (error instanceof TypeError) return { error: { file, message: 'not UTF-8 text: save it as UTF-8' } }
     return { error: { file, message: unreadable(error) } }
+  }
+}
+
+function decodeUtf8(bytes: Buffer): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
   }
 }
 
