@@ -13,7 +13,7 @@ const may = {
   'core/evaluate': ['core/sets', 'core/flow', 'core/cluster', 'core/policy'],
   'core/generate': ['core/sets', 'core/flow', 'core/cluster', 'core/policy', 'core/evaluate'],
   'core/simulate': ['core/flow', 'core/cluster'],
-  'core/report': ['core/flow', 'core/cluster', 'core/policy', 'core/evaluate', 'core/generate'],
+  'core/report': ['core/sets', 'core/flow', 'core/cluster', 'core/policy', 'core/evaluate', 'core/generate'],
   decode: ['core/flow', 'core/normalize', 'observe'],
   observe: [],
   config: [],

@@ -2,7 +2,7 @@
  * Turns drafts into policies that verification has passed, with their certificate.
  *
  * A subject whose policy fails verification is taken out and the rest is verified again, until everything left passes: a
- * set that fails is never emitted. Layers are built from what is left.
+ * set that fails is never emitted. Layers are built from what is left. What is printed is the very model that was verified.
  */
 import { compareText, sortedBy } from '../base/order.ts'
 import { invariant } from '../base/invariant.ts'
@@ -11,6 +11,7 @@ import { PROTOCOLS } from '../flow/flow-record.ts'
 import { compilePolicies } from '../evaluate/compile.ts'
 import { parseNetworkPolicy } from '../policy/parse-network-policy.ts'
 import type { NetworkPolicy } from '../policy/network-policy.ts'
+import { policyToObject } from '../policy/print-network-policy.ts'
 import { layerNamespaces } from './namespace-layers.ts'
 import type { NamespaceLayer } from './namespace-layers.ts'
 import { draftToObject } from './policy-draft.ts'
@@ -33,10 +34,11 @@ export function certify(drafts: readonly SubjectDraft[], known: readonly Workloa
   for (;;) {
     const layers = layerNamespaces(subjects.map((s) => s.draft), known)
     const objects = [...subjects.map((s) => draftToObject(s.draft)), ...layers.flatMap((l) => l.objects)]
-    const verification = verifyPolicies(compilePolicies(objects.map(parsed), { ipBlockMatchesPods: false }), expect(subjects, layers, known), known)
+    const policies = objects.map(parsed)
+    const verification = verifyPolicies(compilePolicies(policies, { ipBlockMatchesPods: false }), expect(subjects, layers, known), known)
     if (verification.failures.length === 0) {
       const certificate = certificateOf({ subjects, layers, known, verification })
-      return { policies: sortObjects(objects), subjects, failures: refused, certificate }
+      return { policies: sortObjects(policies.map(policyToObject)), subjects, failures: refused, certificate }
     }
     const failing = new Set(verification.failures.map((f) => f.workload.key))
     const left = subjects.filter((s) => !failing.has(s.draft.workload.key))
