@@ -1,6 +1,7 @@
 import { parseNetworkPolicy } from '../core/policy/parse-network-policy.ts'
 import type { NetworkPolicy } from '../core/policy/network-policy.ts'
 import { NETWORK_POLICY_API_VERSION, policyId } from '../core/policy/network-policy.ts'
+import { canonicalPolicy, policyToObject } from '../core/policy/print-network-policy.ts'
 import { readManifests } from './load-manifests.ts'
 import type { ReadOptions } from './load-manifests.ts'
 import type { LoadedObject, ManifestError, Manifests } from './manifest.ts'
@@ -24,7 +25,7 @@ export async function loadPolicies(paths: readonly string[], options: LoadPolici
   return { policies: [], inputErrors: [{ file: paths.join(', '), message: 'no NetworkPolicy found: check that the path holds objects of kind NetworkPolicy' }] }
 }
 
-/** The policies among objects that were read; of two with one name the later counts, as when both are applied. */
+/** The policies among objects that were read; of two that differ under one name the later counts, as when both are applied. */
 export function collectPolicies({ objects, inputErrors }: Manifests, defaultNamespace?: string): LoadedPolicies {
   const errors: ManifestError[] = [...inputErrors]
   const byId = new Map<string, { policy: NetworkPolicy; source: LoadedObject }>()
@@ -35,13 +36,19 @@ export function collectPolicies({ objects, inputErrors }: Manifests, defaultName
     else if ('problems' in parsed) errors.push(...parsed.problems.map((p) => problemError(source, p.field, p.message)))
     else {
       const id = policyId(parsed.policy)
-      const earlier = byId.get(id)?.source
-      if (earlier !== undefined) errors.push(duplicateError(source, earlier, id))
+      const earlier = byId.get(id)
+      if (earlier !== undefined && policyText(earlier.policy) === policyText(parsed.policy)) continue
+      if (earlier !== undefined) errors.push(duplicateError(source, earlier.source, id))
       byId.delete(id)
       byId.set(id, { policy: parsed.policy, source })
     }
   }
   return { policies: [...byId.values()].map((entry) => entry.policy), inputErrors: errors }
+}
+
+/** Equal for policies of equal meaning and metadata. */
+function policyText(policy: NetworkPolicy): string {
+  return JSON.stringify(policyToObject(canonicalPolicy(policy)))
 }
 
 function group(object: LoadedObject['object']): string {

@@ -185,7 +185,14 @@ spec:
     expect((await loadPolicies([folder])).inputErrors).toEqual([])
   })
 
-  test('a name defined twice is reported and the later one counts', async () => {
+  test('the same policy in two files is one policy', async () => {
+    write('a.yaml', policyYaml('p'))
+    write('b.yaml', policyYaml('p', '{podSelector: {}, policyTypes: [Ingress], ingress: []}'))
+    const { policies, inputErrors } = await loadPolicies([folder])
+    expect([policies.length, inputErrors]).toEqual([1, []])
+  })
+
+  test('a name defined twice with another meaning is reported and the later one counts', async () => {
     write('a.yaml', policyYaml('p'))
     write('b.yaml', policyYaml('p', '{podSelector: {}, ingress: [{}]}'))
     const { policies, inputErrors } = await loadPolicies([folder])

@@ -9,18 +9,21 @@
 import { invariant } from '../base/invariant.ts'
 import type { CompiledPolicies } from './compile.ts'
 import { EndStates } from './end-state.ts'
-import type { Connection, Unknown } from './eval-end.ts'
+import type { Direction } from '../policy/network-policy.ts'
+import type { Connection, EvalEnd, Unknown } from './eval-end.ts'
 import { evaluateSide, unknownTexts } from './evaluate-side.ts'
 import type { SideDraft } from './evaluate-side.ts'
 import { casesOf, isFeasible } from './unknown-cases.ts'
 import type { Case } from './unknown-cases.ts'
-import type { PoliciesByDirection } from './policy-index.ts'
+import type { CompiledPolicy, PoliciesByDirection } from './policy-index.ts'
 import type { ConnectionVerdict, SideResult, Verdict } from './verdict.ts'
 
 /** Cases per connection; more: sharper answers where much is unknown; fewer: bounded time per connection. */
 export const REFINE_LIMIT = 512
 /** Cases x policies in play per connection. */
 const WORK_LIMIT = 50_000
+
+const DIRECTIONS: readonly Direction[] = ['egress', 'ingress']
 
 interface Sides {
   readonly egress: SideDraft
@@ -33,11 +36,21 @@ interface CaseResult {
   readonly egress: Outcome
   readonly ingress: Outcome
   readonly both: Outcome
+  /** Of the sides that were evaluated again. */
+  readonly rules: Partial<Record<Direction, SideResult['rule']>>
+}
+
+/** What every case starts from: the policies in play, and the sides that are uncertain; the others stay as they are. */
+interface Base {
+  readonly inPlay: CompiledPolicies
+  readonly connection: Connection
   readonly sides: Sides
+  readonly open: readonly Direction[]
 }
 
 export function refine(compiled: CompiledPolicies, connection: Connection, sides: Sides): Omit<ConnectionVerdict, 'connection'> | undefined {
-  const inPlay = restrict(compiled, connection)
+  const open = DIRECTIONS.filter((d) => sides[d].result.verdict === 'uncertain')
+  const inPlay = restrict(compiled, connection, open)
   const policies = [...inPlay.everywhere.egress, ...inPlay.everywhere.ingress]
   const unknowns = distinctUnknowns([...sides.egress.unknowns, ...sides.ingress.unknowns])
   const cases: (readonly Case[])[] = []
@@ -48,13 +61,14 @@ export function refine(compiled: CompiledPolicies, connection: Connection, sides
   }
   const count = cases.reduce((n, c) => n * c.length, 1)
   if (count > REFINE_LIMIT || count * policies.length > WORK_LIMIT) return undefined
-  return summarize({ sides, unknowns, cases, results: evaluateCases(inPlay, connection, cases) })
+  return summarize({ sides, unknowns, cases, results: evaluateCases({ inPlay, connection, sides, open }, cases) })
 }
 
 /** The policies that select an end, certainly or maybe: in no case of the unknowns does another one select it. */
-function restrict(compiled: CompiledPolicies, { from, to }: Connection): CompiledPolicies {
-  const egress = compiled.states.of(from).selections(compiled, 'egress').all.map((s) => s.policy)
-  const ingress = compiled.states.of(to).selections(compiled, 'ingress').all.map((s) => s.policy)
+function restrict(compiled: CompiledPolicies, { from, to }: Connection, open: readonly Direction[]): CompiledPolicies {
+  const selecting = (end: EvalEnd, direction: Direction): CompiledPolicy[] =>
+    (open.includes(direction) ? compiled.states.of(end).selections(compiled, direction).all.map((s) => s.policy) : [])
+  const [egress, ingress] = [selecting(from, 'egress'), selecting(to, 'ingress')]
   const byNamespace = new Map<string, PoliciesByDirection>([[from.namespace, { egress, ingress: [] }]])
   byNamespace.set(to.namespace, { egress: byNamespace.get(to.namespace)?.egress ?? [], ingress })
   return { byNamespace, everywhere: { egress, ingress }, ipBlockMatchesPods: compiled.ipBlockMatchesPods, states: new EndStates() }
@@ -82,27 +96,31 @@ function distinctUnknowns(unknowns: readonly Unknown[]): Unknown[] {
 }
 
 /** Results by mixed-radix number of the case; `undefined` where the case cannot be. Settling every unknown leaves none: answers that were certain stay so. */
-function evaluateCases(compiled: CompiledPolicies, connection: Connection, cases: readonly (readonly Case[])[]): (CaseResult | undefined)[] {
+function evaluateCases(base: Base, cases: readonly (readonly Case[])[]): (CaseResult | undefined)[] {
   const count = cases.reduce((n, c) => n * c.length, 1)
   const results: (CaseResult | undefined)[] = []
   for (let number = 0; number < count; number++) {
-    let world = connection
+    let world = base.connection
     let rest = number
     for (const options of cases) {
       world = (options[rest % options.length] as Case)(world)
       rest = Math.floor(rest / options.length)
     }
-    results.push(isFeasible(world) ? evaluateCase(compiled, world) : undefined)
+    results.push(isFeasible(world) ? evaluateCase(base, world) : undefined)
   }
   return results
 }
 
-function evaluateCase(compiled: CompiledPolicies, world: Connection): CaseResult {
-  const egress = evaluateSide(compiled, world, 'egress')
-  const ingress = evaluateSide(compiled, world, 'ingress')
-  invariant(egress.unknowns.length === 0 && ingress.unknowns.length === 0, 'a case leaves something open', { missing: [...egress.result.missing, ...ingress.result.missing] })
-  const [e, i] = [outcome(egress), outcome(ingress)]
-  return { egress: e, ingress: i, both: e === 'denied' ? e : i, sides: { egress, ingress } }
+function evaluateCase({ inPlay, sides, open }: Base, world: Connection): CaseResult {
+  const outcomes = { egress: outcome(sides.egress), ingress: outcome(sides.ingress) }
+  const rules: Partial<Record<Direction, SideResult['rule']>> = {}
+  for (const direction of open) {
+    const side = evaluateSide(inPlay, world, direction)
+    invariant(side.unknowns.length === 0, 'a case leaves something open', { missing: side.result.missing })
+    outcomes[direction] = outcome(side)
+    rules[direction] = side.result.rule
+  }
+  return { ...outcomes, both: outcomes.egress === 'denied' ? 'denied' : outcomes.ingress, rules }
 }
 
 function outcome(side: SideDraft): Outcome {
@@ -132,14 +150,14 @@ function verdictOf(results: Enumeration['results'], of: (r: CaseResult) => Outco
   return outcomes.size > 1 ? 'uncertain' : outcomes.has('denied') ? 'denied' : 'allowed'
 }
 
-function refinedSide(e: Enumeration, direction: 'egress' | 'ingress'): SideResult {
+function refinedSide(e: Enumeration, direction: Direction): SideResult {
   const draft = e.sides[direction].result
   if (draft.verdict !== 'uncertain') return draft
   const verdict = verdictOf(e.results, (r) => r[direction])
   const { selectedBy, maybeSelectedBy, nearest } = draft
   if (verdict === 'uncertain') return { ...draft, missing: decisive(e, (r) => r[direction]) }
   if (verdict === 'denied') return { verdict, selectedBy, maybeSelectedBy, ...(nearest === undefined ? {} : { nearest }), missing: [] }
-  const rule = e.results.find((r) => r?.sides[direction].result.rule !== undefined)?.sides[direction].result.rule
+  const rule = e.results.find((r) => r?.rules[direction] !== undefined)?.rules[direction]
   return { verdict: rule === undefined ? 'not-isolated' : 'allowed', selectedBy, maybeSelectedBy, ...(rule === undefined ? {} : { rule }), missing: [] }
 }
 

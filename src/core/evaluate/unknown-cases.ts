@@ -85,13 +85,20 @@ function addressCases(policies: readonly CompiledPolicy[], end: EvalEnd): Addres
   return distinctBy(candidates, (a) => `${a.family}${sets.map((s) => (s.has(a) ? '1' : '0')).join('')}`)
 }
 
+/** Per set, because a rule's blocks are asked for again with every connection. */
+const boundaries = new WeakMap<AddressSet, Address[]>()
+
 /** The first address of every interval, and the first behind it. */
 function boundaryAddresses(set: AddressSet): Address[] {
+  const known = boundaries.get(set)
+  if (known !== undefined) return known
   const of = (family: AddressFamily, intervals: AddressSet['v4']): Address[] => {
     const last = (1n << (family === 4 ? 32n : 128n)) - 1n
     return intervals.flatMap(({ start, end }) => [addressOf(family, start), ...(end < last ? [addressOf(family, end + 1n)] : [])])
   }
-  return [...of(4, set.v4), ...of(6, set.v6)]
+  const found = [...of(4, set.v4), ...of(6, set.v6)]
+  boundaries.set(set, found)
+  return found
 }
 
 /** One port of every class that the rules tell apart. */
