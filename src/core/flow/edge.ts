@@ -42,10 +42,8 @@ export interface ObservedEdge {
   readonly manyExternals: boolean
 }
 
-/** One aggregated row: edge x 5-minute window x side x observed verdict. */
-export interface EdgeWindow {
-  /** Start of the window, microseconds, a multiple of WINDOW_US. */
-  readonly windowStartUs: number
+/** What aggregated rows are keyed by, beside their time. `fromPort` as in ObservedEdge. */
+interface EdgeSide {
   readonly from: Identity
   readonly to: Identity
   readonly protocol: Protocol
@@ -53,6 +51,12 @@ export interface EdgeWindow {
   readonly fromPort: number
   readonly side: Side
   readonly verdict: ObservedVerdict
+}
+
+/** One aggregated row: edge x 5-minute window x side x observed verdict. */
+export interface EdgeWindow extends EdgeSide {
+  /** Start of the window, microseconds, a multiple of WINDOW_US. */
+  readonly windowStartUs: number
   /** Flows whose last instant lies in this window; 0 = only present. */
   flows: number
   firstAtUs: number
@@ -63,15 +67,8 @@ export interface EdgeWindow {
 }
 
 /** One outside address of an edge on one UTC day. */
-export interface ExternalPeer {
+export interface ExternalPeer extends EdgeSide {
   readonly dayStartUs: number
-  readonly from: Identity
-  readonly to: Identity
-  readonly protocol: Protocol
-  readonly port: number
-  readonly fromPort: number
-  readonly side: Side
-  readonly verdict: ObservedVerdict
   readonly ip: string
   flows: number
   firstAtUs: number
