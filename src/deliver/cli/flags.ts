@@ -75,3 +75,9 @@ export function observationFlags(nowUs: () => number): Option[] {
     new Option('--strict', 'exit with 2 when any part of the input was bad'),
   ]
 }
+
+/** commander's own required options are reported before misspelt ones, which hides the real mistake; so they are checked here. */
+export function requireFlag<T>(value: T | undefined, flag: string): T {
+  if (value === undefined) throw new AppError('usage', `${flag} is missing (--help shows what is possible).`)
+  return value
+}

@@ -4,12 +4,13 @@ import { escapeText } from './escape-text.ts'
 import { renderInputErrors } from './input-error-text.ts'
 import { renderTable } from './text-table.ts'
 import { windowText } from './window-text.ts'
+import { wrapText } from './wrap-text.ts'
 
 /** `check -o text`: totals first, then a table of findings, then what could not be read. */
 export function renderCheckText(document: CheckDocument): string {
   const { totals, findings, inputErrors } = document
   const sections = [
-    `Check of cluster ${escapeText(document.cluster)}, ${windowText(document.window)}\n`
+    wrapText(`Check of cluster ${escapeText(document.cluster)}, ${windowText(document.window)}`)
       + `  ${countText(totals.evaluated, 'connection')} evaluated: ${totals.allowed} allowed, ${totals.denied} would be denied, ${totals.uncertain} uncertain`,
     ...(['denied', 'uncertain'] as const).map((verdict) => section(verdict, findings.filter((f) => f.verdict === verdict))),
     renderInputErrors(inputErrors).trimEnd(),

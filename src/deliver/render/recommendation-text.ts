@@ -5,11 +5,12 @@ import { escapeText } from './escape-text.ts'
 import { renderRefused, renderReview } from './review-text.ts'
 import { renderTable } from './text-table.ts'
 import { windowText } from './window-text.ts'
+import { wrapText } from './wrap-text.ts'
 
 /** `recommend -o text`: which policies, the certificate, what waits for a person. The policies themselves are in `-o yaml`. */
 export function renderRecommendationText(document: RecommendationDocument): string {
   const sections = [
-    `Recommendation for cluster ${escapeText(document.cluster)}, ${windowText(document.window)}`,
+    wrapText(`Recommendation for cluster ${escapeText(document.cluster)}, ${windowText(document.window)}`).trimEnd(),
     `Policies (${document.policies.length}; print them with -o yaml)\n${policyTable(document)}`.trimEnd(),
     `Certificate\n${renderCertificate(document.certificate)}`.trimEnd(),
     `Review (${document.review.length})\n${renderReview(document.review)}`.trimEnd(),

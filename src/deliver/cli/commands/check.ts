@@ -6,12 +6,12 @@ import { renderCheckText } from '../../render/check-text.ts'
 import { renderJson } from '../../render/escape-text.ts'
 import type { AddCommand } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
-import { observationFlags, outputFlag } from '../flags.ts'
+import { observationFlags, outputFlag, requireFlag } from '../flags.ts'
 import { finishInput, readClusterState, readFlows, readPolicies, withStoreUnlessFlows } from '../inputs.ts'
 import type { ObservationFlags } from '../inputs.ts'
 
 interface CheckFlags extends ObservationFlags {
-  readonly policies: readonly string[]
+  readonly policies?: readonly string[]
   readonly includeDenied?: boolean
   readonly failOn?: string
   readonly output: 'text' | 'json'
@@ -23,7 +23,7 @@ export const checkCommand: AddCommand = (program, context, finish) => {
     .summary('tell which observed connections policies would deny')
     .description('Judges every observed connection by the given policies taken together, on both ends, and lists those that would be denied and those that '
       + 'cannot be decided. Without --flows the stored flows are read (DATABASE_URL, or the embedded database).')
-    .requiredOption('--policies <path...>', 'files or folders of NetworkPolicies (YAML or JSON), - for stdin')
+    .option('--policies <path...>', 'files or folders of NetworkPolicies (YAML or JSON), - for stdin (required)')
     .addOption(new Option('--flows <file...>', 'flow logs: files of JSON lines or arrays, also .gz, - for stdin'))
   for (const option of observationFlags(context.nowUs)) command.addOption(option)
   command
@@ -38,7 +38,7 @@ Examples:
     .action(async (flags: CheckFlags) => {
       const failOn = parseFailOn(flags)
       checkStdin(flags)
-      const { policies, inputErrors: policyErrors } = await readPolicies(flags.policies, context)
+      const { policies, inputErrors: policyErrors } = await readPolicies(requireFlag(flags.policies, '--policies PATH...'), context)
       const state = await readClusterState(flags.clusterState, context)
       const { observed, cluster, inputErrors } = await withStoreUnlessFlows(flags, context, (store) => readFlows(flags, context, store))
       const document = check(observed, {

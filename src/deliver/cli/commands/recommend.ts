@@ -30,13 +30,13 @@ export const recommendCommand: AddCommand = (program, context, finish) => {
   for (const option of observationFlags(context.nowUs)) command.addOption(option)
   command
     .addOption(outputFlag(['yaml', 'json', 'text'], 'yaml'))
-    .option('--out <folder>', 'write NAMESPACE/NAME.yaml per policy and recommendation.json here instead of stdout')
+    .option('--out <folder>', 'write policies/NAMESPACE/NAME.yaml and recommendation.json here instead of stdout')
     .addHelpText('after', `
 Examples:
   flowfence recommend --flows flows.ndjson --namespace shop > policies.yaml
   flowfence recommend --flows day1.ndjson.gz day2.ndjson.gz --cluster-state cluster.yaml -o json
   hubble observe -o jsonpb --last 10000 | flowfence recommend --flows - -o text
-  flowfence recommend --since 7d --out policies`)
+  flowfence recommend --since 7d --out recommended   # then: flowfence check --policies recommended/policies`)
     .action(async (flags: RecommendFlags) => {
       const state = await readClusterState(flags.clusterState, context)
       const { document, errors } = await withStoreUnlessFlows(flags, context, async (store) => {
@@ -68,7 +68,7 @@ async function deliver(document: RecommendationDocument, inputErrors: readonly I
 async function writeFolder(folder: string, document: RecommendationDocument, withErrors: unknown): Promise<void> {
   for (const policy of document.policies) {
     const { namespace = '', name = '' } = (policy as { metadata: { namespace?: string; name?: string } }).metadata
-    const place = join(folder, pathPart(namespace))
+    const place = join(folder, 'policies', pathPart(namespace))
     await mkdir(place, { recursive: true })
     await writeFile(join(place, `${pathPart(name)}.yaml`), printYaml([policy]))
   }

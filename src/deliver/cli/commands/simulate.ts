@@ -12,12 +12,12 @@ import { loadTopology } from '../../../manifests/load-topology.ts'
 import { printYaml } from '../../../manifests/print-manifests.ts'
 import { escapeText, renderJson } from '../../render/escape-text.ts'
 import type { CliContext } from '../context.ts'
-import { parseClusterFlag, parseMoment, parseNumberFlag } from '../flags.ts'
+import { parseClusterFlag, parseMoment, parseNumberFlag, requireFlag } from '../flags.ts'
 import type { AddCommand } from '../command.ts'
 
 interface SimulateFlags {
-  readonly topology: string
-  readonly format: FlowFormat
+  readonly topology?: string
+  readonly format?: FlowFormat
   readonly minutes: number
   readonly seed: number
   readonly start: number
@@ -33,8 +33,8 @@ export const simulateCommand: AddCommand = (program, context) => {
   program.command('simulate')
     .summary('write the flow logs of an invented cluster')
     .description('Writes the flow log that a cluster running the given applications would write. The same flags give the same bytes.')
-    .requiredOption('--topology <path>', 'YAML file, or folder with workloads.yaml, services.yaml and edges.json')
-    .addOption(new Option('--format <format>', 'log format').choices(['hubble', 'calico-enterprise']).makeOptionMandatory())
+    .option('--topology <path>', 'YAML file, or folder with workloads.yaml, services.yaml and edges.json (required)')
+    .addOption(new Option('--format <format>', 'log format (required)').choices(['hubble', 'calico-enterprise']))
     .option('--minutes <number>', 'simulated minutes', parseNumberFlag(0.1, 1_000_000, { isWhole: false }), 60)
     .option('--seed <number>', 'seed of everything random', parseNumberFlag(0, 4_294_967_295, { isWhole: true }), 1)
     .addOption(new Option('--start <time>', 'first instant').argParser(parseMoment(context.nowUs)).default(parseTimeUs(DEFAULT_START), DEFAULT_START))
@@ -46,8 +46,10 @@ Examples:
   flowfence simulate --topology examples/shop.yaml --format hubble --minutes 5 | head
   flowfence simulate --topology examples/shop.yaml --format calico-enterprise --out simulated`)
     .action(async (flags: SimulateFlags) => {
-      const { format, minutes, seed, rate } = flags
-      const topology = await loadTopology(flags.topology)
+      const { minutes, seed, rate } = flags
+      const path = requireFlag(flags.topology, '--topology PATH')
+      const format = requireFlag(flags.format, '--format FORMAT')
+      const topology = await loadTopology(path)
       const simulation = simulate(topology, { format, minutes, seed, rate, startUs: flags.start, cluster: flags.cluster ?? context.settings.cluster })
       if (flags.out === undefined) await printLines(simulation, context)
       else await writeFolder(simulation, flags.out, context)

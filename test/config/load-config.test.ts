@@ -1,0 +1,71 @@
+import { inspect } from 'node:util'
+import { describe, expect, test } from '@jest/globals'
+import { loadConfig } from '../../src/config/load-config.ts'
+import { SETTINGS } from '../../src/config/settings.ts'
+
+describe('settings', () => {
+  test('an empty environment gives the defaults, frozen', () => {
+    const { config, problems, warnings } = loadConfig({})
+    expect(problems).toEqual([])
+    expect(warnings).toEqual([])
+    expect(config).toEqual({
+      databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
+      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], databaseConnections: 10,
+    })
+    expect(Object.isFrozen(config)).toBe(true)
+  })
+
+  test('every setting has a name, a default in words and an effect, and no two share a name', () => {
+    const settings = Object.values(SETTINGS)
+    expect(new Set(settings.map((s) => s.name)).size).toBe(settings.length)
+    for (const s of settings) expect([s.defaultText, s.effect].every((text) => text.length > 0)).toBe(true)
+  })
+
+  test('variables are parsed', () => {
+    const { config } = loadConfig({
+      FLOWFENCE_HOST: '0.0.0.0', FLOWFENCE_PORT: '0', FLOWFENCE_CLUSTER: 'prod-eu.1', FLOWFENCE_LOG_LEVEL: 'DEBUG', FLOWFENCE_BODY_LIMIT: '64MiB',
+      FLOWFENCE_POD_CIDRS: '10.244.0.0/16, fd00:10:244::/56', FLOWFENCE_INGEST_CONCURRENCY: '2',
+    })
+    expect(config).toMatchObject({
+      host: '0.0.0.0', port: 0, cluster: 'prod-eu.1', logLevel: 'debug', bodyLimitBytes: 67_108_864, podCidrs: ['10.244.0.0/16', 'fd00:10:244::/56'], ingestConcurrency: 2,
+    })
+  })
+
+  test('an empty variable counts as unset', () => {
+    expect(loadConfig({ FLOWFENCE_API_KEY: '', FLOWFENCE_PORT: ' ' }).config).toMatchObject({ apiKey: undefined, port: 8080 })
+  })
+
+  test('the variable Kubernetes sets for a Service named flowfence is not taken for the port', () => {
+    expect(loadConfig({ FLOWFENCE_PORT: 'tcp://10.96.0.7:8080' })).toMatchObject({ problems: [], config: { port: 8080 } })
+  })
+
+  test('a malformed value is a problem that names the variable, the value and what to write', () => {
+    const { config, problems } = loadConfig({ FLOWFENCE_PORT: 'http', FLOWFENCE_LOG_LEVEL: 'loud', FLOWFENCE_BODY_LIMIT: '1TB', FLOWFENCE_POD_CIDRS: '10.0.0.0', FLOWFENCE_CLUSTER: 'a b' })
+    expect(config).toBeUndefined()
+    expect(problems).toEqual([
+      'FLOWFENCE_PORT is "http", but must be a whole number from 0 to 65535.',
+      'FLOWFENCE_CLUSTER is "a b", but a cluster name has letters, digits, ".", "_" and "-", begins and ends with a letter or digit, and has at most 253 characters.',
+      'FLOWFENCE_LOG_LEVEL is "loud", but must be one of debug, info, warn, error, silent.',
+      'FLOWFENCE_BODY_LIMIT is "1TB", but must be a size from 1024 to 1073741824 bytes, such as 32MiB.',
+      'FLOWFENCE_POD_CIDRS holds "10.0.0.0", but must be a comma list of networks, such as 10.244.0.0/16,fd00:10:244::/56.',
+    ])
+  })
+
+  test('a problem with a secret does not repeat it', () => {
+    const { problems } = loadConfig({ DATABASE_URL: 'mysql://root:hunter2@db/x', FLOWFENCE_API_KEY: 'hun ter2' })
+    expect(problems).toHaveLength(2)
+    expect(problems.join(' ')).not.toMatch(/hun/)
+  })
+
+  test('secrets show in no form of printing', () => {
+    const { config } = loadConfig({ DATABASE_URL: 'postgres://u:hunter2@db/x', FLOWFENCE_API_KEY: 'hunter2hunter2' })
+    for (const text of [JSON.stringify(config), inspect(config, { depth: 9, showHidden: true }), String(config?.apiKey), `${String(config?.databaseUrl)}`]) expect(text).not.toContain('hunter2')
+    expect(config?.apiKey?.reveal()).toBe('hunter2hunter2')
+  })
+
+  test('a misspelt variable is pointed out; foreign ones are left alone', () => {
+    expect(loadConfig({ FLOWFENCE_API_KY: 'x', FLOWFENCE_SERVICE_HOST: '10.0.0.1', FLOWFENCE_TIER: 'small' }).warnings).toEqual([
+      'FLOWFENCE_API_KY is not a setting and has no effect. Did you mean FLOWFENCE_API_KEY?',
+    ])
+  })
+})
