@@ -109,6 +109,11 @@ function hide(random: Random, c: OracleConnection): Hidden {
   }
 }
 
+/** How many cases the oracle would have to go through. */
+function caseCount(h: Hidden): number {
+  return 5 ** (h.fromKeys.length + h.toKeys.length + (h.namespace === '' ? 0 : 2)) * (h.isFromIpHidden ? 9 : 1) * (h.isToIpHidden ? 9 : 1) * (h.isPortHidden ? 14 : 1) * (h.areNamedPortsHidden ? 8 : 1)
+}
+
 function without(labels: OracleEnd['labels'], keys: readonly string[]): Record<string, string> {
   return Object.fromEntries(Object.entries(labels).filter(([key]) => !keys.includes(key)))
 }
@@ -188,7 +193,7 @@ function loosened(verdict: string): string {
 describe('three verdicts: the evaluator is uncertain exactly where what is hidden can change the result', () => {
   test('on random clusters with labels, addresses, ports and named ports hidden', () => {
     let uncertain = 0
-    for (let seed = 1; seed <= rounds({ small: 25, full: 600 }); seed++) {
+    for (let seed = 1; seed <= rounds({ small: 60, full: 1_000 }); seed++) {
       const random = createRandom(seed + 1_000_000)
       const world = randomWorld(random)
       const compiled = compilePolicies(world.policies.map(policyOf))
@@ -196,6 +201,7 @@ describe('three verdicts: the evaluator is uncertain exactly where what is hidde
         const c = { ...randomConnection(random, world), isSamePod: false }
         if (c.from === c.to) continue
         const hidden = hide(random, c)
+        if (caseCount(hidden) > rounds({ small: 4_000, full: 100_000 })) continue
         const from = partlyKnownEnd(c.from, { keys: hidden.fromKeys, isIpHidden: hidden.isFromIpHidden, isNamespaceHidden: hidden.namespace !== '' && c.from.namespace === hidden.namespace })
         const known = partlyKnownEnd(c.to, { keys: hidden.toKeys, isIpHidden: hidden.isToIpHidden, isNamespaceHidden: hidden.namespace !== '' && c.to.namespace === hidden.namespace })
         const to = hidden.areNamedPortsHidden ? { ...known, namedPorts: undefined } : known
