@@ -30,7 +30,7 @@ export interface CheckInput {
 export function check(observed: ObservedTraffic, input: CheckInput): CheckDocument {
   const { workloads, rules, traffic } = viewTraffic(observed, input.cluster, input.snapshot)
   const { totals, findings } = findDenied(traffic, compilePolicies(input.policies), {
-    describe: createEndDescriber({ workloads, rules, snapshot: input.snapshot, addressProblem: compileAddressProblem(observed.podNetworks, input.snapshot) }),
+    describe: createEndDescriber({ workloads, rules, snapshot: input.snapshot, podNetworks: observed.podNetworks, addressProblem: compileAddressProblem(observed.podNetworks, input.snapshot) }),
     includeDenied: input.includeDenied ?? false,
     ...(input.namespace === undefined ? {} : { namespace: input.namespace }),
   })

@@ -16,12 +16,15 @@ import type { LabelRules } from '../flow/label-rules.ts'
 import type { WorkloadIndex } from '../flow/workloads.ts'
 import type { AddressProblem } from '../generate/accept.ts'
 import { parseAddress } from '../sets/address.ts'
+import { AddressSet, parseCidr } from '../sets/cidr.ts'
 
 export interface EndContext {
   readonly workloads: WorkloadIndex
   readonly rules: LabelRules
   readonly snapshot: ClusterSnapshot | undefined
   readonly addressProblem: AddressProblem
+  /** Networks in which pods were seen, as CIDR text. */
+  readonly podNetworks: readonly string[]
 }
 
 /** Gives the evaluator's ends for an identity: several when its labels are only known as those of its workload. */
@@ -29,13 +32,15 @@ export type DescribeEnds = (identity: Identity, address?: string) => readonly Ev
 
 export function createEndDescriber(context: EndContext): DescribeEnds {
   const relevantKeys = collectRelevantKeys(context.workloads)
+  const podAddresses = AddressSet.fromCidrs([...context.podNetworks.flatMap((text) => parseCidr(text) ?? []), ...(context.snapshot?.nodes ?? []).flatMap((n) => n.podCidrs)])
+  // The evaluator remembers what it found out by end, so that equal ends must be one object.
   const cache = new Map<string, readonly EvalEnd[]>()
   return (identity, address) => {
-    if (identity.kind !== 'pod') return [classEnd(identity, address, context.addressProblem)]
-    let ends = cache.get(identity.key)
+    const key = identity.kind === 'pod' ? identity.key : `${identity.key}\u0000${address ?? ''}`
+    let ends = cache.get(key)
     if (ends === undefined) {
-      ends = describePod(identity, context, relevantKeys)
-      cache.set(identity.key, ends)
+      ends = identity.kind === 'pod' ? describePod(identity, { context, relevantKeys, podAddresses }) : [classEnd(identity, address, context.addressProblem)]
+      cache.set(key, ends)
     }
     return ends
   }
@@ -61,22 +66,23 @@ function classEnd(identity: Identity, address: string | undefined, addressProble
   }
 }
 
-function describePod(identity: Identity, context: EndContext, relevantKeys: ReadonlySet<string>): EvalEnd[] {
+interface Known {
+  readonly context: EndContext
+  readonly relevantKeys: ReadonlySet<string>
+  readonly podAddresses: AddressSet
+}
+
+function describePod(identity: Identity, known: Known): EvalEnd[] {
+  const { context } = known
   const workload = context.workloads.of(identity)
   const members = workload?.identities ?? [identity]
   // Without labels in the log, the pod is one of its workload's label sets; without those, nothing is known.
   const described = identity.labelQuality === 'none' ? members.filter((m) => m.labelQuality !== 'none') : [identity]
   const sources = described.length > 0 ? described : [identity]
-  return sources.map((source) => podEnd(source, members, { context, relevantKeys, display: workload?.display ?? endText(identity) }))
+  return sources.map((source) => podEnd(source, members, { ...known, display: workload?.display ?? endText(identity) }))
 }
 
-interface PodContext {
-  readonly context: EndContext
-  readonly relevantKeys: ReadonlySet<string>
-  readonly display: string
-}
-
-function podEnd(source: Identity, members: readonly Identity[], { context, relevantKeys, display }: PodContext): EvalEnd {
+function podEnd(source: Identity, members: readonly Identity[], { context, relevantKeys, podAddresses, display }: Known & { readonly display: string }): EvalEnd {
   const pods = snapshotPods(context.snapshot, source)
   const sameLabels = labelsKey(context.rules.identityLabels(source.labels))
   const vouchers = members.filter((m) => labelsKey(context.rules.identityLabels(m.labels)) === sameLabels)
@@ -93,6 +99,8 @@ function podEnd(source: Identity, members: readonly Identity[], { context, relev
     namespaceLabels: namespace?.isComplete === true ? namespace.labels : source.namespaceLabels,
     namespaceLabelsComplete: namespace?.isComplete === true || Object.keys(source.namespaceLabels).length > 0,
     ips: pods.flatMap((p) => p.ips),
+    // Every record of such a log names the pod's address; Calico's aggregates leave it out.
+    ...(source.labelQuality === 'intersection' || podAddresses.isEmpty ? {} : { possibleAddresses: podAddresses }),
     namedPorts: pods.length === 0 ? undefined : pods.flatMap((p) => p.ports.flatMap((port) => (port.name === undefined ? [] : [{ name: port.name, port: port.containerPort, protocol: port.protocol }]))),
     hostNetwork: false,
     display,
