@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -59,13 +59,23 @@ export async function openDemo({ port, cluster }: DemoRequest, { config, version
   }
 }
 
-/** The second Ctrl-C: the server is killed, because nobody will miss its data. */
+/** How long the forced stop waits for the server to let go of its files. */
+const LET_GO_MS = 3_000
+
+/** The second Ctrl-C: the server is stopped without ceremony, because nobody will miss its data. Synchronous: the process ends right after. */
 function removeAtOnce(folder: string): void {
+  const pidFile = join(folder, 'database', 'postgres', 'postmaster.pid')
   try {
-    const pid = Number(readFileSync(join(folder, 'database', 'postgres', 'postmaster.pid'), 'utf8').split('\n', 1)[0])
-    if (pid > 1) process.kill(pid, 'SIGQUIT')
+    process.kill(Number(readFileSync(pidFile, 'utf8').split('\n', 1)[0]), 'SIGQUIT')
+    const giveUpAt = performance.now() + LET_GO_MS
+    // The server removes the file as its last act; before, it would write into a folder that is being removed.
+    while (existsSync(pidFile) && performance.now() < giveUpAt) sleep(20)
   } catch {
-    // No server was started.
+    // No server was started, or it is gone already.
   }
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+}
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }

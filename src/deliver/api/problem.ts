@@ -56,16 +56,19 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
   }
 }
 
-/** Errors of express and of Node's sockets as our own; `undefined` for bugs. */
+/** Errors of express, of Node's sockets and of the database driver as our own; `undefined` for bugs. Told by their codes: they come from elsewhere. */
 function toAppError(error: unknown): AppError | undefined {
   if (error instanceof AppError) return error
-  if (!(error instanceof Error)) return undefined
-  const { status, code } = error as { status?: unknown; code?: unknown }
-  if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') return new AppError('usage', 'The connection ended before the whole body had arrived.')
+  if (typeof error !== 'object' || error === null) return undefined
+  const { status, code, message } = error as { status?: unknown; code?: unknown; message?: unknown }
+  if (code === 'ERR_STREAM_PREMATURE_CLOSE' || message === 'aborted') return new AppError('usage', 'The connection ended before the whole body had arrived.')
   // express: a path that is not valid percent-encoding.
-  if (error instanceof URIError || status === 400) return new AppError('usage', 'The request path is not valid percent-encoding.')
-  if (typeof code === 'string' && (code.startsWith('ECONN') || code === 'ENOTFOUND' || /^(08|57|53)/.test(code))) {
-    return new AppError('unavailable', 'The database does not answer. Try again later.', { cause: error, retryable: true })
-  }
-  return undefined
+  if (status === 400) return new AppError('usage', 'The request path is not valid percent-encoding.')
+  const isAway = typeof code === 'string' ? AWAY.test(code) : typeof message === 'string' && LOST.test(message)
+  return isAway ? new AppError('unavailable', 'The database does not answer. Try again later.', { cause: error, retryable: true }) : undefined
 }
+
+/** Connection refused or lost; SQLSTATE classes 08 (connection), 53 (resources), 57 (shutting down). */
+const AWAY = /^(ECONN[A-Z]+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|(08|53|57)[0-9A-Z]{3})$/
+/** The driver reports some lost connections without any code. */
+const LOST = /^(Connection terminated|timeout exceeded when trying to connect)/

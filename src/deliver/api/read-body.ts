@@ -69,11 +69,11 @@ async function gunzip(req: IncomingMessage, limitBytes: number): Promise<Buffer[
   req.on('aborted', () => unzip.destroy(new AppError('usage', 'The connection ended before the whole body had arrived.')))
   try {
     const chunks = await collect(req.pipe(unzip), limitBytes)
-    if (received === 0) throw new AppError('bad-encoding', 'The body says Content-Encoding: gzip but is empty.')
     return chunks
   } catch (error) {
     if (error instanceof AppError) throw error
-    const reason = error instanceof Error ? error.message : String(error)
+    if (received === 0) throw new AppError('bad-encoding', 'The body says Content-Encoding: gzip but is empty.', { cause: error })
+    const reason = (error as Error).message
     throw new AppError('bad-encoding', `The body says Content-Encoding: gzip but is not valid gzip (${reason}). Nothing of it was stored.`, { cause: error })
   } finally {
     req.unpipe(unzip)

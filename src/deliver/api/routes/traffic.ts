@@ -1,5 +1,5 @@
 import type { Request } from 'express'
-import { formatTimeUs } from '../../../core/base/time.ts'
+import { formatTimeUs, parseTimeUs } from '../../../core/base/time.ts'
 import { edgeOrderKey } from '../../../core/flow/edge-view.ts'
 import type { EdgeView } from '../../../core/flow/edge-view.ts'
 import type { TrafficEdge } from '../../../core/flow/traffic.ts'
@@ -18,6 +18,7 @@ interface Seen {
   readonly cluster: string
   readonly namespace: string | undefined
   readonly page: PageRequest
+  readonly range: { readonly sinceUs?: number; readonly untilUs?: number }
   readonly window: { readonly since: string | null; readonly until: string | null }
   readonly workloads: readonly Workload[]
   readonly traffic: readonly TrafficEdge[]
@@ -47,7 +48,7 @@ export function trafficEndpoints(context: ApiContext): Endpoint[] {
       method: 'GET', path: '/api/v1/edges', summary: 'observed connections between workloads (cluster, namespace, since, until, limit, cursor)',
       handle: async (req, res) => {
         const seen = await read(req, context, { hasNamespace: true })
-        const views = seen.traffic.flatMap((edge) => edgeViews(edge)).filter((e) => isIn(e, seen.namespace))
+        const views = seen.traffic.flatMap((edge) => edgeViews(edge)).filter((e) => isIn(e, seen.namespace) && wasSeenIn(e, seen.range))
         sendJson(res, { cluster: seen.cluster, window: seen.window, ...pageOf(views, edgeOrderKey, seen.page) })
       },
     },
@@ -63,7 +64,7 @@ async function read(req: Request, context: ApiContext, options: { readonly hasNa
   query.done()
   const observed = await context.store.observe({ cluster, ...range })
   const { workloads, traffic } = viewTraffic(observed, cluster)
-  return { cluster, namespace, page, window: windowOf(observed), workloads: workloads.workloads, traffic }
+  return { cluster, namespace, page, range, window: windowOf(observed), workloads: workloads.workloads, traffic }
 }
 
 function windowOf({ sinceUs, untilUs }: ObservedTraffic): Seen['window'] {
@@ -78,6 +79,11 @@ function edgeViews(edge: TrafficEdge): EdgeView[] {
 
 function isIn(edge: EdgeView, namespace: string | undefined): boolean {
   return namespace === undefined || edge.from.namespace === namespace || edge.to.namespace === namespace
+}
+
+/** Outside addresses are stored per day, so those of the rest of the first and last day come along; they are left out here. */
+function wasSeenIn(edge: EdgeView, { sinceUs, untilUs }: Seen['range']): boolean {
+  return (untilUs === undefined || (parseTimeUs(edge.firstSeen) ?? 0) < untilUs) && (sinceUs === undefined || (parseTimeUs(edge.lastSeen) ?? Infinity) >= sinceUs)
 }
 
 interface NamespaceView {

@@ -77,5 +77,5 @@ Press Ctrl-C to stop. The temporary database is removed then.
 }
 
 export function endText(url: string): string {
-  return `${heading(6, 'The service')}  It ran at ${url} and has stopped; "npm run demo" without --once keeps it running for you to try.\n`
+  return heading(6, 'The service') + wrapText(`It ran at ${url} and has stopped; without --once it keeps running for you to try.`)
 }
