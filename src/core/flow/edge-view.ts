@@ -43,7 +43,8 @@ export function endView(identity: Identity, address?: string): EndView {
     ...(identity.workload === null ? {} : { workload: identity.workload }),
     ...(identity.kind === 'pod' ? { labels: identity.labels } : {}),
     ...(address === undefined || address === '' ? {} : { cidr: address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}` }),
-    ...(identity.name === '' ? {} : { name: identity.name }),
+    // The name of an external identity only says how well the log knows it; see UNVERIFIED_PRIVATE.
+    ...(identity.name === '' || identity.kind === 'external' ? {} : { name: identity.name }),
   }
 }
 

@@ -11,7 +11,7 @@ export function renderCertificate(certificate: Certificate): string {
     statement(certificate.tight, 'tight', certificate.widenings.length === 0
       ? 'nothing else is allowed'
       : `nothing else is allowed, except ${countText(certificate.widenings.length, 'widening')} declared below`),
-    statement(certificate.irredundant, 'irredundant', 'no policy, rule, peer or port can be dropped without denying an accepted connection'),
+    statement(certificate.irredundant, 'irredundant', 'no rule, peer or port of a workload\'s policy can be dropped without losing an accepted connection'),
     `rules: ${rules.count}; at least ${rules.lowerBound} are needed${rules.proven ? ', so this is the smallest number' : ' (not proven to be the smallest number)'}`,
     `checked against: ${countText(universe.identities, 'known workload identity', 'known workload identities')}, ${countText(universe.symbolicPods, 'imagined unknown pod')} in ${countText(universe.namespaces, 'namespace')}, `
       + `${universe.protocols.join(', ')} ports ${universe.ports}, outside addresses: ${universe.outside}`,

@@ -11,7 +11,7 @@ import { wrapText } from './wrap-text.ts'
 export function renderRecommendationText(document: RecommendationDocument): string {
   const sections = [
     wrapText(`Recommendation for cluster ${escapeText(document.cluster)}, ${windowText(document.window)}`).trimEnd(),
-    `Policies (${document.policies.length}; print them with -o yaml)\n${policyTable(document)}`.trimEnd(),
+    `Policies (${document.policies.length}; print them with -o yaml; evidence counts the connections behind the rules)\n${policyTable(document)}`.trimEnd(),
     `Certificate\n${renderCertificate(document.certificate)}`.trimEnd(),
     `Review (${document.review.length})\n${renderReview(document.review)}`.trimEnd(),
     renderRefused(document.refused).trimEnd(),
@@ -37,6 +37,6 @@ function policyTable(document: RecommendationDocument): string {
     return [name, (spec.policyTypes ?? []).join(', '), spec.ingress?.length ?? 0, spec.egress?.length ?? 0, edges]
   })
   return renderTable([
-    { title: 'policy' }, { title: 'isolates' }, { title: 'ingress rules', align: 'right' }, { title: 'egress rules', align: 'right' }, { title: 'connections behind it', align: 'right' },
+    { title: 'policy' }, { title: 'isolates' }, { title: 'ingress rules', align: 'right' }, { title: 'egress rules', align: 'right' }, { title: 'evidence', align: 'right' },
   ], rows)
 }

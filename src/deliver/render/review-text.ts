@@ -1,17 +1,34 @@
+import { sortedBy } from '../../core/base/order.ts'
 import type { RecommendationDocument, ReviewItem } from '../../core/generate/recommendation.ts'
 import { countText, endText, portText } from './edge-text.ts'
 import { renderTable } from './text-table.ts'
+import { wrapText } from './wrap-text.ts'
 
-/** What was held back and why, one row per subject and reason; `limit` rows at most, the rest is counted. */
+/**
+ * What was held back, grouped by reason: the reason once, what to do next, then what waits for it. Connections come before
+ * workloads that were merely silent. At most `limit` rows for each reason, the rest is counted.
+ */
 export function renderReview(review: readonly ReviewItem[], limit = Infinity): string {
   if (review.length === 0) return '  nothing was held back\n'
-  const shown = review.slice(0, limit).map((item) => [
-    item.edge === undefined ? `${item.workload ?? ''}${item.direction === undefined ? '' : `, ${item.direction}`}` : `${endText(item.edge.from)} -> ${endText(item.edge.to)}`,
-    item.edge === undefined ? '' : portText(item.edge), item.reason.code,
-  ])
-  const rest = review.length - shown.length
-  return renderTable([{ title: 'connection or workload' }, { title: 'port', align: 'right' }, { title: 'why it waits' }], shown, review.map((item) => item.reason.text))
+  const byReason = new Map<string, ReviewItem[]>()
+  for (const item of review) byReason.set(item.reason.code, [...(byReason.get(item.reason.code) ?? []), item])
+  const groups = sortedBy(byReason.values(), ([first]) => `${first?.edge === undefined ? 1 : 0}${first?.reason.code ?? ''}`)
+  return groups.map((items) => renderGroup(items, limit)).join('\n')
+}
+
+function renderGroup(items: readonly ReviewItem[], limit: number): string {
+  const [first] = items
+  if (first === undefined) return ''
+  const head = wrapText(`${first.reason.code} (${items.length}): ${first.reason.text}`, '  ', '    ')
+  const rows = items.slice(0, limit).map((item) => [subjectText(item), item.edge === undefined ? '' : portText(item.edge)])
+  const rest = items.length - rows.length
+  return head + renderTable([{ title: first.edge === undefined ? 'workload' : 'connection' }, { title: first.edge === undefined ? '' : 'port', align: 'right' }], rows)
     + (rest > 0 ? `  … and ${rest} more\n` : '')
+}
+
+function subjectText({ edge, workload, direction }: ReviewItem): string {
+  if (edge !== undefined) return `${endText(edge.from)} -> ${endText(edge.to)}`
+  return `${workload ?? ''}${direction === undefined ? '' : `, ${direction}`}`
 }
 
 export function renderRefused(refused: RecommendationDocument['refused']): string {

@@ -13,7 +13,7 @@ import { wrapText } from '../../render/wrap-text.ts'
 import type { WrongPolicy } from './wrong-policies.ts'
 
 const SHOWN_FINDINGS = 5
-const SHOWN_REVIEW = 6
+const SHOWN_REVIEW = 3
 
 function heading(number: number, title: string): string {
   const text = `${number}. ${title}`
