@@ -13,6 +13,7 @@ import { ORIENTATION_BITS } from './edge.ts'
 import { strongestOrientation } from './edge-view.ts'
 import type { OrientationView } from './edge-view.ts'
 import type { Protocol, Side } from './flow-record.ts'
+import { labelsKey } from './identity.ts'
 import type { Identity } from './identity.ts'
 import type { Workload, WorkloadIndex } from './workloads.ts'
 
@@ -34,16 +35,21 @@ export interface TrafficEdge {
   /** Not 0 only while unoriented. */
   readonly fromPort: number
   readonly orientation: OrientationView
+  /** Bits of ORIENTATION_BITS that records proved; 0 when other records decided, or nobody. */
+  readonly evidence: number
   readonly sightings: readonly Sighting[]
   readonly externals: readonly ExternalSighting[]
   readonly manyExternals: boolean
-  /** The raw identities that were seen at both ends, distinct, in canonical order. */
+  /** What each pair of raw label sets saw, in canonical order: a policy may tell them apart although they are one workload. */
   readonly pairs: readonly IdentityPair[]
 }
 
+/** Sightings of one pair of raw label sets; identities that differ only in how well the log described them are one. */
 export interface IdentityPair {
   readonly from: Identity
   readonly to: Identity
+  readonly sightings: readonly Sighting[]
+  readonly externals: readonly ExternalSighting[]
 }
 
 /** First port of the range Linux takes client ports from (net.ipv4.ip_local_port_range 32768-60999). */
@@ -64,7 +70,7 @@ export function buildTraffic(edges: readonly ObservedEdge[], workloads: Workload
   const merged = mergeDrafts(demoteStrays(oriented))
   const evidence = collectEvidence(merged)
   const resolved = open.map((draft) => resolve(draft, evidence, isDeclared))
-  return mergeDrafts([...merged, ...resolved]).map((d) => ({ ...d, orientation: orientationOf(d) }))
+  return mergeDrafts([...merged, ...resolved]).map(({ decidedBy, ...d }) => ({ ...d, orientation: orientationOf(d.evidence, decidedBy) }))
 }
 
 interface Draft {
@@ -99,13 +105,12 @@ function createParties(workloads: WorkloadIndex): (identity: Identity) => Party 
 const QUALITY_RANK = { full: 0, 'identity-subset': 1, intersection: 2, none: 3 }
 
 function representative(workload: Workload): Identity {
-  const best = sortedBy(workload.identities, (i) => `${QUALITY_RANK[i.labelQuality]}\u0000${i.key}`)[0] as Identity
-  return { ...best, workload: workload.ref, labels: workload.labelSets[0] ?? {} }
+  return { ...bestDescribed(workload.identities), workload: workload.ref, labels: workload.labelSets[0] ?? {} }
 }
 
 function draftOf(edge: ObservedEdge, partyOf: (identity: Identity) => Party): Draft {
   const { protocol, port, fromPort, evidence, sightings, externals, manyExternals } = edge
-  return { from: partyOf(edge.from), to: partyOf(edge.to), protocol, port, fromPort, evidence, decidedBy: undefined, sightings, externals, manyExternals, pairs: [{ from: edge.from, to: edge.to }] }
+  return { from: partyOf(edge.from), to: partyOf(edge.to), protocol, port, fromPort, evidence, decidedBy: undefined, sightings, externals, manyExternals, pairs: [{ from: edge.from, to: edge.to, sightings, externals }] }
 }
 
 function draftKey(d: Draft): string {
@@ -127,10 +132,11 @@ function mergeDrafts(drafts: readonly Draft[]): Draft[] {
 function mergeSame(same: readonly Draft[]): Draft {
   const first = same[0] as Draft
   const evidence = same.reduce((bits, d) => bits | d.evidence, 0)
+  const decided = same.flatMap((d) => d.decidedBy ?? [])
   return {
     ...first,
     evidence,
-    decidedBy: evidence !== 0 ? undefined : sortedBy(same.map((d) => d.decidedBy ?? ''), (x) => x)[0] as OrientationView,
+    decidedBy: evidence !== 0 ? undefined : sortedBy(decided, (x) => x)[0],
     sightings: mergeSightings(same.flatMap((d) => d.sightings), () => ''),
     externals: mergeSightings(same.flatMap((d) => d.externals), (e) => e.ip),
     manyExternals: same.some((d) => d.manyExternals),
@@ -139,8 +145,29 @@ function mergeSame(same: readonly Draft[]): Draft {
 }
 
 function mergePairs(pairs: readonly IdentityPair[]): IdentityPair[] {
-  const byKey = new Map(pairs.map((p) => [`${p.from.key}\u0000${p.to.key}`, p]))
-  return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, p]) => p)
+  const byKey = new Map<string, IdentityPair[]>()
+  for (const pair of pairs) {
+    const key = `${rawKey(pair.from)}\u0001${rawKey(pair.to)}`
+    const same = byKey.get(key)
+    if (same === undefined) byKey.set(key, [pair])
+    else same.push(pair)
+  }
+  return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, same]) => (same.length === 1 ? (same[0] as IdentityPair) : {
+    from: bestDescribed(same.map((p) => p.from)),
+    to: bestDescribed(same.map((p) => p.to)),
+    sightings: mergeSightings(same.flatMap((p) => p.sightings), () => ''),
+    externals: mergeSightings(same.flatMap((p) => p.externals), (e) => e.ip),
+  }))
+}
+
+/** What the record said of the end itself, apart from how it named the controller: the two reporters of one connection know that unequally well. */
+function rawKey(identity: Identity): string {
+  if (identity.kind !== 'pod' || identity.labelQuality === 'none') return identity.key
+  return `${identity.cluster}\u0000${identity.namespace}\u0000${labelsKey(identity.labels)}`
+}
+
+function bestDescribed(identities: readonly Identity[]): Identity {
+  return sortedBy(identities, (i) => `${QUALITY_RANK[i.labelQuality]}\u0000${i.key}`)[0] as Identity
 }
 
 function mergeSightings<T extends Sighting>(sightings: readonly T[], addressOf: (s: T) => string): T[] {
@@ -165,7 +192,7 @@ const STRONG = ORIENTATION_BITS['verdict-event'] | ORIENTATION_BITS['tcp-flags']
 function demoteStrays(drafts: readonly Draft[]): Draft[] {
   const seen = new Set(drafts.filter((d) => d.port !== 0 && d.port < EPHEMERAL_PORT_START).map((d) => `${d.from.key}\u0001${d.to.key}\u0001${d.protocol}`))
   return drafts.map((d) => {
-    const isStray = d.port >= EPHEMERAL_PORT_START && (d.evidence & STRONG) === 0 && d.from.key !== d.to.key
+    const isStray = d.port >= EPHEMERAL_PORT_START && (d.evidence & STRONG) === 0
       && seen.has(`${d.to.key}\u0001${d.from.key}\u0001${d.protocol}`)
     return isStray ? { ...d, evidence: 0 } : d
   })
@@ -215,11 +242,12 @@ function turned(d: Draft): Draft {
   return {
     ...d, from: d.to, to: d.from, port: d.fromPort, fromPort: 0,
     sightings: mergeSightings(d.sightings.map(mirror), () => ''), externals: mergeSightings(d.externals.map(mirror), (e) => e.ip),
-    pairs: d.pairs.map((p) => ({ from: p.to, to: p.from })),
+    pairs: d.pairs.map((p) => ({
+      from: p.to, to: p.from, sightings: mergeSightings(p.sightings.map(mirror), () => ''), externals: mergeSightings(p.externals.map(mirror), (e) => e.ip),
+    })),
   }
 }
 
-function orientationOf(d: Draft): OrientationView {
-  if (d.evidence !== 0) return strongestOrientation(d.evidence)
-  return d.decidedBy ?? 'unoriented'
+function orientationOf(evidence: number, decidedBy: OrientationView | undefined): OrientationView {
+  return evidence !== 0 ? strongestOrientation(evidence) : decidedBy ?? 'unoriented'
 }

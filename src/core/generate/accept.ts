@@ -9,10 +9,12 @@
  */
 import { edgeView } from '../flow/edge-view.ts'
 import type { EdgeView } from '../flow/edge-view.ts'
-import type { Sighting } from '../flow/edge.ts'
+import { findEchoes } from '../flow/echoes.ts'
+import type { ExternalSighting, Sighting } from '../flow/edge.ts'
 import { UNVERIFIED_PRIVATE } from '../flow/end.ts'
 import type { Protocol, Side } from '../flow/flow-record.ts'
-import type { Party, TrafficEdge } from '../flow/traffic.ts'
+import type { Identity } from '../flow/identity.ts'
+import type { IdentityPair, Party, TrafficEdge } from '../flow/traffic.ts'
 import type { Workload } from '../flow/workloads.ts'
 import type { Direction } from '../policy/network-policy.ts'
 import type { ReviewCode, ReviewItem } from './recommendation.ts'
@@ -44,20 +46,10 @@ export interface Acceptance {
 }
 
 export function acceptTraffic(edges: readonly TrafficEdge[], options: AcceptOptions): Acceptance {
-  const accepted: AcceptedEdge[] = []
-  const review: ReviewItem[] = []
-  const known = new Set(edges.filter((e) => e.port !== 0 && e.orientation !== 'unoriented').map(conversationKey))
-  for (const edge of edges) {
-    if (!hasSubject(edge, options.cluster)) continue
-    // A reply whose port was lost in translation says nothing beside the forward edge that names it.
-    if (edge.orientation !== 'unoriented' && edge.port === 0 && known.has(conversationKey(edge))) continue
-    judge(edge, options, { accepted, review })
-  }
-  return { accepted, review }
-}
-
-function conversationKey(e: TrafficEdge): string {
-  return `${e.from.key}\u0001${e.to.key}\u0001${e.protocol}`
+  const sink: Sink = { accepted: [], review: [] }
+  const echoes = findEchoes(edges)
+  for (const edge of edges) if (hasSubject(edge, options.cluster) && !echoes.has(edge)) judge(edge, options, sink)
+  return sink
 }
 
 function hasSubject(edge: TrafficEdge, cluster: string): boolean {
@@ -70,20 +62,35 @@ interface Sink {
 }
 
 function judge(edge: TrafficEdge, options: AcceptOptions, sink: Sink): void {
-  if (edge.orientation === 'unoriented') return addReview(sink, edge, 'unoriented')
-  if (edge.port === 0) return addReview(sink, edge, 'no-port')
   // From the pod's own node: always allowed, whatever the policies say.
-  if (edge.from.identity.kind === 'host') return
-  const external = [edge.from, edge.to].find((party) => party.identity.kind === 'external')
-  if (external !== undefined) return judgeExternal(edge, options, sink)
-  const problem = connectionProblem(edge.sightings) ?? partyProblem(edge.from, options.cluster) ?? partyProblem(edge.to, options.cluster)
+  if (edge.from.identity.kind === 'host' && edge.orientation !== 'unoriented') return
+  const problem = edge.orientation === 'unoriented' ? 'unoriented' : edge.port === 0 ? 'no-port' : undefined
   if (problem !== undefined) return addReview(sink, edge, problem)
+  if (edge.from.identity.kind === 'external' || edge.to.identity.kind === 'external') return judgeExternal(edge, options, sink)
+  const partyTrouble = partyProblem(edge.from, options.cluster) ?? partyProblem(edge.to, options.cluster)
+  const good = edge.pairs.filter((pair) => reviewPair(edge, pair, sink))
+  if (good.length === 0) return
+  if (partyTrouble !== undefined) return addReview(sink, edge, partyTrouble)
   const view = trafficEdgeView(edge)
   for (const [subject, direction, other] of [[edge.to, 'ingress', edge.from], [edge.from, 'egress', edge.to]] as const) {
     if (subject.workload === undefined || other.workload === undefined) continue
-    if (!hasEvidence(edge.sightings, direction)) addReview(sink, edge, 'only-errors')
+    if (!good.some((pair) => hasEvidence(pair.sightings, direction))) addReview(sink, edge, 'only-errors')
     else sink.accepted.push({ subject: subject.workload, direction, peer: { kind: 'workload', workload: other.workload }, protocol: edge.protocol, port: edge.port, edge: view })
   }
+}
+
+/** True when this pair of label sets saw the connection work; otherwise it goes to review by itself, even where other pairs of the workloads are fine. */
+function reviewPair(edge: TrafficEdge, pair: IdentityPair, sink: Sink): boolean {
+  const problem = connectionProblem(pair.sightings)
+  if (problem === undefined) return true
+  const view = edgeView({ ...edge, ...pair, from: named(edge.from, pair.from), to: named(edge.to, pair.to), evidence: 0 }, { orientation: edge.orientation })
+  sink.review.push({ edge: view, reason: { code: problem, text: reviewText(problem) } })
+  return false
+}
+
+/** The pair's labels under the workload's name. */
+function named(party: Party, identity: Identity): Identity {
+  return { ...identity, workload: party.identity.workload }
 }
 
 function judgeExternal(edge: TrafficEdge, options: AcceptOptions, sink: Sink): void {
@@ -92,16 +99,35 @@ function judgeExternal(edge: TrafficEdge, options: AcceptOptions, sink: Sink): v
   const problem = partyProblem(subject, options.cluster)
   if (problem !== undefined) return addReview(sink, edge, problem)
   if (edge.manyExternals) return addReview(sink, edge, 'too-many-addresses')
-  for (const ip of new Set(edge.externals.map((e) => e.ip))) {
-    const sightings = edge.externals.filter((e) => e.ip === ip)
-    const code = ip === '' ? 'needs-address' : connectionProblem(sightings) ?? options.addressProblem(ip, outside.identity.name === UNVERIFIED_PRIVATE)
-    const direction = isInbound ? 'ingress' : 'egress'
+  const direction = isInbound ? 'ingress' : 'egress'
+  for (const [ip, sightings] of groupByAddress(edge.externals)) {
+    const code = connectionProblem(sightings) ?? options.addressProblem(ip, outside.identity.name === UNVERIFIED_PRIVATE)
     if (code !== undefined) addReview(sink, edge, code, ip)
     else if (!hasEvidence(sightings, direction)) addReview(sink, edge, 'only-errors', ip)
     else if (subject.workload !== undefined) {
-      sink.accepted.push({ subject: subject.workload, direction, peer: { kind: 'address', ip }, protocol: edge.protocol, port: edge.port, edge: trafficEdgeView(edge, ip) })
+      sink.accepted.push({ subject: subject.workload, direction, peer: { kind: 'address', ip }, protocol: edge.protocol, port: edge.port, edge: trafficEdgeView(edge, ip, sightings) })
     }
   }
+  if (hasUnaddressedFlows(edge)) addReview(sink, { ...edge, externals: [] }, connectionProblem(edge.sightings) ?? 'needs-address')
+}
+
+export function groupByAddress(externals: readonly ExternalSighting[]): Map<string, ExternalSighting[]> {
+  const byIp = new Map<string, ExternalSighting[]>()
+  for (const sighting of externals) {
+    const same = byIp.get(sighting.ip)
+    if (same === undefined) byIp.set(sighting.ip, [sighting])
+    else same.push(sighting)
+  }
+  return byIp
+}
+
+/** True when some flows of an outside edge came without their address (Calico aggregates): more flows of a side and verdict than its addresses account for. */
+export function hasUnaddressedFlows(edge: TrafficEdge): boolean {
+  if (edge.externals.length === 0) return true
+  return edge.sightings.some((s) => {
+    const addressed = edge.externals.reduce((n, e) => (e.side === s.side && e.verdict === s.verdict ? n + e.flows : n), 0)
+    return s.flows > addressed && !edge.manyExternals
+  })
 }
 
 /** Why this party can be neither subject nor selector peer. */
@@ -121,8 +147,11 @@ function partyProblem(party: Party, cluster: string): ReviewCode | undefined {
 
 const isWanted = (s: Sighting): boolean => s.verdict === 'allowed' || s.verdict === 'audit'
 
-/** A side that reported the connection and only ever denied it denies it, whatever the other side saw (T6). */
-function connectionProblem(sightings: readonly Sighting[]): ReviewCode | undefined {
+/**
+ * Why sightings are no evidence: a side that reported the connection and only ever denied it denies it, whatever the other
+ * side saw (T6); or nobody saw it work. `undefined` when they are evidence.
+ */
+export function connectionProblem(sightings: readonly Sighting[]): 'only-denied' | 'only-errors' | undefined {
   for (const side of ['client', 'server', 'unknown'] as const) {
     const seen = sightings.filter((s) => s.side === side)
     if (seen.some((s) => s.verdict === 'denied') && !seen.some(isWanted)) return 'only-denied'
@@ -143,14 +172,19 @@ function hasEvidence(sightings: readonly Sighting[], direction: Direction): bool
   return false
 }
 
-export function trafficEdgeView(edge: TrafficEdge, address?: string): EdgeView {
+/** A traffic edge as outputs show it; with `address`, narrowed to that outside address and its sightings. */
+export function trafficEdgeView(edge: TrafficEdge, address?: string, sightings?: readonly ExternalSighting[]): EdgeView {
+  const seen = sightings ?? (address === undefined ? edge.externals : edge.externals.filter((e) => e.ip === address))
   return edgeView(
-    { ...edge, from: edge.from.identity, to: edge.to.identity, evidence: 0 },
+    { ...edge, externals: seen, from: edge.from.identity, to: edge.to.identity, evidence: 0 },
     { orientation: edge.orientation, ...(address === undefined ? {} : { address }) },
   )
 }
 
+/** One item; for an outside edge without a given address, one for each of its addresses. */
 function addReview(sink: Sink, edge: TrafficEdge, code: ReviewCode, address?: string): void {
-  const view = trafficEdgeView(edge, address)
-  sink.review.push({ edge: view, reason: { code, text: reviewText(code) } })
+  const reason = { code, text: reviewText(code) }
+  const addresses = address === undefined && !edge.manyExternals ? [...groupByAddress(edge.externals).keys()] : []
+  if (addresses.length === 0) sink.review.push({ edge: trafficEdgeView(edge, address), reason })
+  else for (const ip of addresses) sink.review.push({ edge: trafficEdgeView(edge, ip), reason })
 }

@@ -12,8 +12,9 @@ import type { ConnectionVerdict, SideResult } from '../evaluate/verdict.ts'
 import { explainSide } from '../evaluate/explain.ts'
 import { sortEdgeViews } from '../flow/edge-view.ts'
 import type { EdgeView } from '../flow/edge-view.ts'
-import type { TrafficEdge } from '../flow/traffic.ts'
-import { trafficEdgeView } from '../generate/accept.ts'
+import { findEchoes } from '../flow/echoes.ts'
+import type { IdentityPair, TrafficEdge } from '../flow/traffic.ts'
+import { connectionProblem, groupByAddress, hasUnaddressedFlows, trafficEdgeView } from '../generate/accept.ts'
 import type { CheckDocument, Finding, FindingCode, SideView } from './check-document.ts'
 import type { DescribeEnds } from './eval-ends.ts'
 
@@ -29,24 +30,19 @@ export type Checked = Pick<CheckDocument, 'totals' | 'findings'>
 export function findDenied(traffic: readonly TrafficEdge[], compiled: CompiledPolicies, options: CheckOptions): Checked {
   const totals = { evaluated: 0, allowed: 0, denied: 0, uncertain: 0 }
   const findings: Finding[] = []
-  const named = new Set(traffic.filter((e) => e.port !== 0 && e.orientation !== 'unoriented').map(conversationKey))
+  const echoes = findEchoes(traffic)
   for (const edge of traffic) {
-    if (!isInScope(edge, options.namespace)) continue
-    if (edge.orientation !== 'unoriented' && edge.port === 0 && named.has(conversationKey(edge))) continue
-    for (const address of addressesOf(edge)) {
-      const view = trafficEdgeView(edge, address)
-      if (!options.includeDenied && view.observedVerdict !== 'allowed' && view.observedVerdict !== 'audit') continue
-      const verdict = judge(edge, address, { compiled, describe: options.describe })
+    if (!isInScope(edge, options.namespace) || echoes.has(edge)) continue
+    for (const [address, pairs] of questionsOf(edge)) {
+      const asked = pairs.filter((pair) => options.includeDenied || connectionProblem(pair.sightings) === undefined)
+      if (asked.length === 0) continue
+      const verdict = judge(edge, address, asked, { compiled, describe: options.describe })
       totals.evaluated++
       totals[verdict.verdict]++
-      if (verdict.verdict !== 'allowed') findings.push(toFinding(view, verdict, verdict.verdict))
+      if (verdict.verdict !== 'allowed') findings.push(toFinding(trafficEdgeView(edge, address), verdict, verdict.verdict))
     }
   }
   return { totals, findings: sortEdgeViews(findings, (f) => f) }
-}
-
-function conversationKey(e: TrafficEdge): string {
-  return `${e.from.key}\u0001${e.to.key}\u0001${e.protocol}`
 }
 
 function isInScope(edge: TrafficEdge, namespace: string | undefined): boolean {
@@ -54,9 +50,15 @@ function isInScope(edge: TrafficEdge, namespace: string | undefined): boolean {
   return pods.length > 0 && (namespace === undefined || pods.some((p) => p.identity.namespace === namespace))
 }
 
-/** The outside addresses of an edge; `undefined` once where it has none. */
-function addressesOf(edge: TrafficEdge): (string | undefined)[] {
-  return edge.externals.length === 0 ? [undefined] : [...new Set(edge.externals.map((e) => e.ip))]
+/** The label sets that met, with what they saw; for outside edges per address, and once without one where flows came without theirs or only a sample is kept. */
+function questionsOf(edge: TrafficEdge): [string | undefined, readonly IdentityPair[]][] {
+  if (edge.from.identity.kind !== 'external' && edge.to.identity.kind !== 'external') return [[undefined, edge.pairs]]
+  const byAddress = new Map<string, IdentityPair[]>()
+  for (const pair of edge.pairs) {
+    for (const [ip, sightings] of groupByAddress(pair.externals)) byAddress.set(ip, [...(byAddress.get(ip) ?? []), { ...pair, sightings }])
+  }
+  const unaddressed: [string | undefined, readonly IdentityPair[]][] = edge.manyExternals || hasUnaddressedFlows(edge) ? [[undefined, edge.pairs]] : []
+  return [...byAddress, ...unaddressed]
 }
 
 interface Judge {
@@ -66,19 +68,35 @@ interface Judge {
 
 const SEVERITY = { allowed: 0, uncertain: 1, denied: 2 } as const
 
-function judge(edge: TrafficEdge, address: string | undefined, { compiled, describe }: Judge): ConnectionVerdict {
+/** The worst verdict over the label sets that met. */
+function judge(edge: TrafficEdge, address: string | undefined, pairs: readonly IdentityPair[], by: Judge): ConnectionVerdict {
   let worst: ConnectionVerdict | undefined
-  for (const pair of edge.pairs) {
-    for (const from of describe(pair.from, address)) {
-      for (const to of describe(pair.to, address)) {
-        const verdict = spareOwnNode(from.kind, edge.from.identity.kind, evaluateConnection(compiled, { from, to, protocol: edge.protocol, port: edge.port, isOwnNode: from.kind === 'host' }))
+  for (const pair of pairs) {
+    for (const from of by.describe(pair.from, address)) {
+      for (const to of by.describe(pair.to, address)) {
+        const verdict = judgeEnds({ edge, from, to, loggedAs: edge.from.identity.kind }, by.compiled)
         if (worst === undefined || SEVERITY[verdict.verdict] > SEVERITY[worst.verdict]) worst = verdict
       }
     }
   }
-  const verdict = worst as ConnectionVerdict
-  if (edge.orientation !== 'unoriented' || verdict.verdict !== 'denied') return verdict
-  return { ...verdict, verdict: 'uncertain', missing: [...verdict.missing, 'which end opened the connection'] }
+  return worst as ConnectionVerdict
+}
+
+interface Meeting {
+  readonly edge: TrafficEdge
+  readonly from: EvalEnd
+  readonly to: EvalEnd
+  readonly loggedAs: EvalEnd['kind']
+}
+
+function judgeEnds({ edge, from, to, loggedAs }: Meeting, compiled: CompiledPolicies): ConnectionVerdict {
+  const { protocol, port } = edge
+  const forward = spareOwnNode(from.kind, loggedAs, evaluateConnection(compiled, { from, to, protocol, port, isOwnNode: from.kind === 'host' }))
+  if (edge.orientation !== 'unoriented') return forward
+  // Nobody knows who opened it: certain only when both readings are allowed.
+  const backward = evaluateConnection(compiled, { from: to, to: from, protocol, port: edge.fromPort, isOwnNode: to.kind === 'host' })
+  const worse = SEVERITY[backward.verdict] > SEVERITY[forward.verdict] ? backward : forward
+  return worse.verdict === 'allowed' ? worse : { ...worse, verdict: 'uncertain', missing: [...worse.missing, 'which end opened the connection'] }
 }
 
 /** A node known only by its address may be the pod's own, which is always allowed in: a denial of ingress is then not certain. */
@@ -105,7 +123,8 @@ function sideView(side: SideResult): SideView {
 }
 
 function reasonOf(verdict: ConnectionVerdict, worst: 'denied' | 'uncertain'): Finding['reason'] {
-  const isWorst = (side: SideResult): boolean => side.verdict === worst
+  // An unoriented connection is uncertain although a side denies it.
+  const isWorst = (side: SideResult): boolean => side.verdict === worst || (worst === 'uncertain' && side.verdict === 'denied')
   const texts = (['egress', 'ingress'] as const).filter((d) => isWorst(verdict[d])).map((d) => explainSide(d, verdict[d]))
   const code: FindingCode = worst === 'uncertain' ? 'uncertain'
     : isWorst(verdict.egress) ? (isWorst(verdict.ingress) ? 'both-denied' : 'egress-denied') : 'ingress-denied'

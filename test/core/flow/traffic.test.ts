@@ -58,6 +58,13 @@ describe('stray late packets', () => {
     ])
   })
 
+  test('are taken back also where several raw identities show them, and towards other replicas of the same workload', () => {
+    const rollout = (hash: string): ReturnType<typeof pod> => pod('shop/db', { app: 'db', 'controller-revision-hash': hash })
+    const strays = ['a', 'b'].map((hash) => edge(rollout(hash), web, '51000/TCP', { orientation: 'conntrack' }))
+    expect(read([edge(web, rollout('a'), '5432/TCP'), ...strays])[0]).toMatch(/^db->web:51000\/TCP unoriented /)
+    expect(read([edge(db, db, '5432/TCP'), edge(db, db, '51234/TCP', { orientation: 'conntrack' })])[1]).toMatch(/^db->db:51234\/TCP unoriented /)
+  })
+
   test('a real server on a high port keeps its proof', () => {
     expect(read([edge(web, db, '5432/TCP'), edge(db, web, '51000/TCP', { orientation: 'tcp-flags' })])[0]).toContain('tcp-flags')
     expect(read([edge(db, web, '51000/TCP', { orientation: 'is-reply' })])[0]).toContain('is-reply')

@@ -177,6 +177,47 @@ describe('what never becomes a rule', () => {
   })
 })
 
+describe('what one sighting must not hide', () => {
+  const unaddressed = (): ObservedEdge => edge(web, world, '443/TCP')
+
+  test('outside traffic whose address the log left out goes to review', () => {
+    expect(reviewOf(recommendFrom([unaddressed(), edge(web, db, '5432/TCP')]))).toContain('needs-address web->external:443')
+  })
+
+  test('also where other flows of the edge named theirs', () => {
+    const some = edge(web, world, '443/TCP', { ips: ['203.0.113.1'] })
+    const mixed = { ...some, sightings: some.sightings.map((s) => ({ ...s, flows: 5 })) }
+    const document = recommendFrom([mixed])
+    expect(reviewOf(document)).toContain('needs-address web->external:443')
+    expect(specsOf(document)['shop/web-deployment']?.egress).toEqual([{ to: [{ ipBlock: { cidr: '203.0.113.1/32' } }], ports: [{ protocol: 'TCP', port: 443 }] }])
+  })
+
+  test('traffic without a port stays in review unless it only echoes a connection that names it', () => {
+    const named = edge(web, world, '443/TCP', { ips: ['203.0.113.1'] })
+    const echo = (ips: readonly string[], orientation: 'is-reply' | 'conntrack' = 'is-reply'): ObservedEdge => edge(web, world, '0/TCP', { ips, orientation })
+    const waiting = (other: ObservedEdge): string[] => reviewOf(recommendFrom([named, other])).filter((r) => r.startsWith('no-port'))
+    expect(waiting(echo(['203.0.113.1']))).toEqual([])
+    expect(waiting(echo(['203.0.113.2']))).toEqual(['no-port web->203.0.113.2/32:?'])
+    expect(waiting(echo(['203.0.113.1'], 'conntrack'))).toEqual(['no-port web->203.0.113.1/32:?'])
+    const denied = edge(web, db, '80/TCP', { seen: 'server:denied' })
+    expect(reviewOf(recommendFrom([denied, edge(web, db, '0/TCP', { orientation: 'is-reply' })]))).toContain('no-port web->db:?')
+  })
+
+  test('a denial of one rollout is told although another rollout of the workload gets through', () => {
+    const next = pod('shop/web', { app: 'web', 'pod-template-hash': '86c57db685' })
+    const document = recommendFrom([edge(web, db, '5432/TCP'), edge(next, db, '5432/TCP', { seen: 'client:allowed server:denied' })])
+    expect(reviewOf(document)).toContain('only-denied web->db:5432')
+    expect(Object.keys(specsOf(document))).toEqual(['shop/db-statefulset', 'shop/web-deployment'])
+  })
+
+  test('both reporters of one connection are put together although they know the controllers unequally well', () => {
+    const guessed = (place: string, labels: Record<string, string>): ReturnType<typeof pod> => ({ ...pod(place, labels), workloadEvidence: 'pod-name', key: `${place} guessed` })
+    const client = edge(web, guessed('shop/db:StatefulSet', { app: 'db' }), '5432/TCP', { seen: 'client:allowed' })
+    const server = edge(guessed('shop/web', { app: 'web' }), db, '5432/TCP', { seen: 'server:denied' })
+    expect(recommendFrom([client, server]).policies).toEqual([])
+  })
+})
+
 describe('silence', () => {
   test('a workload without observed ingress is flagged and left open, not silently denied', () => {
     const document = recommendFrom([edge(web, db, '5432/TCP')])

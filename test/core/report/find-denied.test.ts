@@ -53,6 +53,24 @@ describe('what policies would deny', () => {
     expect(findingsOf(edges, denyDb, { includeDenied: true })).toEqual(['denied web->db:5432 ingress-denied'])
   })
 
+  test('a connection that was denied once and worked otherwise is judged', () => {
+    expect(findingsOf([edge(web, db, '5432/TCP', { seen: 'client:allowed server:allowed server:denied' })], denyDb)).toEqual(['denied web->db:5432 ingress-denied'])
+    const canary = pod('shop/db', { app: 'db', 'app.kubernetes.io/version': '2' }, 'identity-subset')
+    expect(findingsOf([edge(web, db, '5432/TCP'), edge(web, canary, '5432/TCP', { seen: 'server:denied' })], denyDb)).toEqual(['denied web->db:5432 ingress-denied'])
+  })
+
+  test('only what was seen together is judged together', () => {
+    const v = (version: string): ReturnType<typeof pod> => pod('shop/web', { app: 'web', 'app.kubernetes.io/version': version }, 'full')
+    const to = (version: string, ip: string): string => policy(`v${version}`, `{podSelector: {matchLabels: {app.kubernetes.io/version: "${version}"}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: ${ip}/32}}]}]}`)
+    const edges = [edge(v('1'), classEnd('external'), '443/TCP', { ips: ['203.0.113.1'] }), edge(v('2'), classEnd('external'), '443/TCP', { ips: ['203.0.113.2'] })]
+    expect(findingsOf(edges, to('1', '203.0.113.1') + to('2', '203.0.113.2'))).toEqual([])
+  })
+
+  test('outside traffic whose address the log left out is judged too', () => {
+    const toOne = policy('egress', '{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/29}}]}]}')
+    expect(findingsOf([edge(web, classEnd('external'), '443/TCP')], toOne)[0]).toMatch(/^uncertain web->external:443/)
+  })
+
   test('every raw label set is judged: the worst one counts', () => {
     const canary = pod('shop/db', { app: 'db', 'app.kubernetes.io/version': '2' }, 'full')
     const onVersion = policy('v2', '{podSelector: {matchLabels: {app.kubernetes.io/version: "2"}}, policyTypes: [Ingress]}')
@@ -94,6 +112,8 @@ describe('what is not certain', () => {
     const open = edge(web, db, '51000/TCP', { fromPort: 40000 })
     const both = policy('all', '{podSelector: {}, policyTypes: [Ingress, Egress]}')
     expect(findingsOf([open], both)[0]).toMatch(/^uncertain .*which end opened the connection/)
+    const onlyForward = policy('db', '{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress]}')
+    expect(findingsOf([open], onlyForward)[0]).toMatch(/^uncertain .*which end opened the connection/)
   })
 })
 
