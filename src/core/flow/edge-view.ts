@@ -48,7 +48,8 @@ export function endView(identity: Identity, address?: string): EndView {
   }
 }
 
-const QUALITY_ORDER: readonly LabelQuality[] = ['full', 'identity-subset', 'intersection', 'none']
+/** Best first. */
+export const QUALITY_ORDER: readonly LabelQuality[] = ['full', 'identity-subset', 'intersection', 'none']
 
 /** The poorer of two qualities. */
 export function poorerQuality(a: LabelQuality, b: LabelQuality): LabelQuality {

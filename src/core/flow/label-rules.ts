@@ -27,42 +27,50 @@ export function looksGenerated(value: string): boolean {
   return UUID.test(value) || KUBERNETES_HASH.test(value) || HEX_HASH.test(value) || LONG_NUMBER.test(value)
 }
 
+/** Keys that say what the application is; the others only qualify it. */
+export const NAMING_KEYS: ReadonlySet<string> = new Set(['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'k8s-app', 'app', 'name'])
+
 /** Decides which labels tell workloads apart. Built from patterns and the set of identities, never from their order. */
 export interface LabelRules {
+  /** False for keys of the ignore list and for keys of which a generated value was seen: pods of one workload may differ in them. */
   isIdentityKey(key: string): boolean
-  /** The labels that selectors may use. */
+  /** The labels that selectors may use: keys not ignored, values that do not look generated (naming keys may hold any). */
   identityLabels(labels: Labels): Labels
 }
 
-/** Patterns, plus every key whose values all look generated. Cost: O(identities x labels). */
+/** Which labels of a pod are kept depends on that pod alone, so that no other pod can split a workload. Cost: O(identities x labels). */
 export function compileLabelRules(identities: Iterable<Identity>, patterns: readonly string[] = DEFAULT_IGNORED_LABELS): LabelRules {
   const exact = new Set(patterns.filter((p) => !p.endsWith('*')))
   const prefixes = patterns.filter((p) => p.endsWith('*')).map((p) => p.slice(0, -1))
   const generated = keysWithGeneratedValues(identities)
   const cache = new Map<string, boolean>()
-  const isIdentityKey = (key: string): boolean => {
+  const isIgnored = (key: string): boolean => {
     let known = cache.get(key)
     if (known === undefined) {
-      known = !exact.has(key) && !generated.has(key) && !prefixes.some((p) => key.startsWith(p))
+      known = exact.has(key) || prefixes.some((p) => key.startsWith(p))
       cache.set(key, known)
     }
     return known
   }
   const identityLabels = (labels: Labels): Labels => {
     const kept: Record<string, string> = {}
-    for (const key of Object.keys(labels)) if (isIdentityKey(key)) kept[key] = labels[key] as string
+    for (const key of Object.keys(labels)) {
+      const value = labels[key] as string
+      if (!isIgnored(key) && !isGenerated(key, value)) kept[key] = value
+    }
     return kept
   }
-  return { isIdentityKey, identityLabels }
+  return { isIdentityKey: (key) => !isIgnored(key) && !generated.has(key), identityLabels }
+}
+
+function isGenerated(key: string, value: string): boolean {
+  return !NAMING_KEYS.has(key) && looksGenerated(value)
 }
 
 function keysWithGeneratedValues(identities: Iterable<Identity>): Set<string> {
-  const allGenerated = new Map<string, boolean>()
-  for (const identity of identities) {
-    for (const key of Object.keys(identity.labels)) {
-      if (allGenerated.get(key) === false) continue
-      allGenerated.set(key, looksGenerated(identity.labels[key] as string))
-    }
+  const keys = new Set<string>()
+  for (const { labels } of identities) {
+    for (const key of Object.keys(labels)) if (!keys.has(key) && isGenerated(key, labels[key] as string)) keys.add(key)
   }
-  return new Set([...allGenerated].filter(([, all]) => all).map(([key]) => key))
+  return keys
 }
