@@ -2,6 +2,9 @@ import { ORIENTATION_BITS } from './edge.ts'
 import type { Sighting } from './edge.ts'
 import type { TrafficEdge } from './traffic.ts'
 
+/** Translated replies are known by `is_reply` or by their SYN+ACK; verdict events and conntrack rows speak of the connection itself. */
+const NOT_A_REPLY = ORIENTATION_BITS['verdict-event'] | ORIENTATION_BITS.conntrack
+
 const isWanted = (s: Sighting): boolean => s.verdict === 'allowed' || s.verdict === 'audit'
 
 /**
@@ -16,7 +19,7 @@ export function findEchoes(edges: readonly TrafficEdge[]): ReadonlySet<TrafficEd
     named.set(conversationKey(edge), [...(named.get(conversationKey(edge)) ?? []), edge])
   }
   return new Set(edges.filter((edge) => {
-    if (edge.port !== 0 || edge.evidence !== ORIENTATION_BITS['is-reply']) return false
+    if (edge.port !== 0 || edge.orientation === 'unoriented' || (edge.evidence & NOT_A_REPLY) !== 0) return false
     return (named.get(conversationKey(edge)) ?? []).some((other) => {
       const addresses = new Set(other.externals.map((e) => e.ip))
       return !edge.manyExternals && edge.externals.every((e) => addresses.has(e.ip))

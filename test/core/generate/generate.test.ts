@@ -194,9 +194,10 @@ describe('what one sighting must not hide', () => {
 
   test('traffic without a port stays in review unless it only echoes a connection that names it', () => {
     const named = edge(web, world, '443/TCP', { ips: ['203.0.113.1'] })
-    const echo = (ips: readonly string[], orientation: 'is-reply' | 'conntrack' = 'is-reply'): ObservedEdge => edge(web, world, '0/TCP', { ips, orientation })
+    const echo = (ips: readonly string[], orientation: 'is-reply' | 'tcp-flags' | 'conntrack' = 'is-reply'): ObservedEdge => edge(web, world, '0/TCP', { ips, orientation })
     const waiting = (other: ObservedEdge): string[] => reviewOf(recommendFrom([named, other])).filter((r) => r.startsWith('no-port'))
     expect(waiting(echo(['203.0.113.1']))).toEqual([])
+    expect(waiting(echo(['203.0.113.1'], 'tcp-flags'))).toEqual([])
     expect(waiting(echo(['203.0.113.2']))).toEqual(['no-port web->203.0.113.2/32:?'])
     expect(waiting(echo(['203.0.113.1'], 'conntrack'))).toEqual(['no-port web->203.0.113.1/32:?'])
     const denied = edge(web, db, '80/TCP', { seen: 'server:denied' })
