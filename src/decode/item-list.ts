@@ -15,7 +15,7 @@ export interface DecodedItem {
   /** The JSON object; `undefined` when `problem` is set. */
   readonly value: unknown
   readonly problem: Rejection | Ignored | null
-  /** Rejected input as redacted text of about 4 KiB at most; else ''. */
+  /** Rejected input as redacted text of about 4 KiB at most; else ''. Made when it is read: of masses of bad lines few are kept. */
   readonly raw: string
 }
 
@@ -52,7 +52,7 @@ export class ItemList {
   }
 
   addBlank(place: ItemPlace): void {
-    this.#add(place, BLANK, '')
+    this.#items.push({ line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, problem: BLANK, raw: '' })
   }
 
   /** A parsed value: a record when it is an object, else a rejection. `bytes` are its source. */
@@ -63,11 +63,10 @@ export class ItemList {
 
   addRejection(place: ItemPlace, code: RejectionCode, why: { bytes?: Buffer; detail?: string }): void {
     const problem: Rejection = { kind: 'rejected', format: 'unknown', code, detail: why.detail ?? DETAILS[code] ?? code }
-    const raw = why.bytes === undefined ? '' : redactText(why.bytes.toString('utf8', 0, Math.min(why.bytes.length, KEPT_BYTES)))
-    this.#add(place, problem, raw)
-  }
-
-  #add(place: ItemPlace, problem: Rejection | Ignored, raw: string): void {
-    this.#items.push({ line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, problem, raw })
+    const kept = why.bytes?.toString('utf8', 0, Math.min(why.bytes.length, KEPT_BYTES)) ?? ''
+    this.#items.push({
+      line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, problem,
+      get raw() { return redactText(kept) },
+    })
   }
 }

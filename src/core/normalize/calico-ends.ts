@@ -3,7 +3,7 @@ import type { Rejection } from '../flow/flow-record.ts'
 import { NO_ADDRESS, type AddressCache, type AddressInfo } from './address-cache.ts'
 import { readText } from './calico-fields.ts'
 import { endOf, type End, type IdentityCache } from './identity-cache.ts'
-import { addLabel, checkLabelList } from './label-list.ts'
+import { addLabel, checkLabelList, joinTexts } from './label-list.ts'
 import type { Located } from './orientation.ts'
 import { deriveController, deriveWorkload } from './pod-name.ts'
 import { readPort } from './ports.ts'
@@ -80,15 +80,15 @@ export class CalicoEnds {
   #labelled(kind: 'pod' | 'networkset', named: Named, labels: { field: string; value: unknown }): End | Rejection {
     const list = readList(labels.field, labels.value)
     if (list !== null && 'code' in list) return list
-    const key = `${kind}\n${named.namespace}\n${named.name}\n${named.aggregate}\n${list === null ? '' : `.${list.join('\n')}`}`
-    const known = this.#known.get(key)
+    const key = joinTexts([kind, named.namespace, named.name, named.aggregate, ...(list === null ? [] : ['labels', ...list])])
+    const known = key === undefined ? undefined : this.#known.get(key)
     if (known !== undefined) return known
     const problem = list === null ? null : checkLabelList('calico-enterprise', labels.field, list)
     if (problem !== null) return problem
     if (kind === 'pod' && named.namespace === '') return this.#identities.special('unknown')
     const end = kind === 'pod' ? this.#podEnd(named, list) : this.#networkSetEnd(named, list)
     if (this.#known.size >= MAX_ENDS) this.#known.clear()
-    this.#known.set(key, end)
+    if (key !== undefined) this.#known.set(key, end)
     return end
   }
 

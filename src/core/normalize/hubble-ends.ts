@@ -2,7 +2,7 @@ import type { EndKind, WorkloadRef } from '../flow/end.ts'
 import type { Rejection } from '../flow/flow-record.ts'
 import type { AddressInfo } from './address-cache.ts'
 import { endOf, type End, type IdentityCache } from './identity-cache.ts'
-import { checkLabelList, readCiliumLabels, type CiliumLabels } from './label-list.ts'
+import { checkLabelList, joinTexts, readCiliumLabels, type CiliumLabels } from './label-list.ts'
 import type { Located } from './orientation.ts'
 import { deriveWorkload } from './pod-name.ts'
 import { isObject, isStorable, wrongType, type RawObject } from './problems.ts'
@@ -61,7 +61,8 @@ export class HubbleEnds {
     // Without a pod name the labels are all there is: nodes, the world, and pods of Cilium before 1.10.
     if (!Array.isArray(labels) || labels.length === 0 || endpoint.workloads !== undefined) return this.#fresh(field, endpoint)
     const isPlain = labels.length === 1 && namespace === undefined
-    const key = isPlain ? String(labels[0]) : `${String(namespace)}\n${labels.join('\n')}`
+    const key = joinTexts(isPlain ? labels : [namespace ?? '', ...(labels as unknown[])])
+    if (key === undefined) return this.#fresh(field, endpoint)
     const known = this.#nameless.get(key)
     if (known !== undefined && matches(known, endpoint)) return known
     const made = this.#fresh(field, endpoint)

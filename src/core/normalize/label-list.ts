@@ -26,6 +26,15 @@ export function checkLabelList(format: FlowFormat, field: string, list: unknown)
   return null
 }
 
+/**
+ * Texts as one text that tells them apart, to look up what was made of them before; `undefined` when it cannot: a part holds the separator, or
+ * is no text. Nothing of an unchecked list may be turned into text: an object may refuse to become one, and nested arrays overflow the stack.
+ */
+export function joinTexts(parts: readonly unknown[]): string | undefined {
+  for (const part of parts) if (typeof part !== 'string' || part.includes('\n')) return undefined
+  return parts.join('\n')
+}
+
 /** Splits `key=value` at the first `=`; a label without `=` has the value ''. */
 export function addLabel(labels: Record<string, string>, text: string): void {
   const equals = text.indexOf('=')

@@ -89,4 +89,23 @@ describe('records by strangers', () => {
       if (!isSound) throw new Error(`seed ${seed}: ${JSON.stringify(raw)} gives ${JSON.stringify(outcome)}`)
     }
   })
+
+  test('labels that are no texts are refused, also where nothing else names the end', () => {
+    const nested: unknown = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)
+    for (const label of [{ toString: 1, valueOf: 1 }, nested]) {
+      expect(verdictOf(wrap(flow({ source: { labels: [label] } })))).toBe('rejected wrong-type')
+      expect(verdictOf(wrap(flow({ source: { namespace: 'shop', labels: [label] } })))).toBe('rejected wrong-type')
+      expect(verdictOf(wrap(flow({ source: { namespace: label, labels: ['k8s:a=b'] } })))).toBe('rejected wrong-type')
+      expect(verdictOf({ ...BASES[4], source_labels: { labels: [label] } })).toBe('rejected wrong-type')
+    }
+  })
+
+  test('line ends in names never make two ends one', () => {
+    const { normalize: read } = createNormalizer({ cluster: 'c' })
+    const keyOf = (labels: string[]): string => {
+      const outcome = read({ ...BASES[4], source_labels: { labels } })
+      return outcome.kind === 'flow' ? outcome.initiator.key : outcome.kind
+    }
+    expect(keyOf(['a=1', 'b=2'])).not.toBe(keyOf(['a=1\nb=2']))
+  })
 })
