@@ -171,6 +171,7 @@ function readWorkload(object: Plain, metadata: Plain, name: string, reader: Obje
   const outer = reader.object(object.spec, 'spec')
   const spec = kind === 'CronJob' ? reader.object(reader.object(outer.jobTemplate, 'spec.jobTemplate').spec, 'spec.jobTemplate.spec') : outer
   const template = reader.object(spec.template, 'spec.template')
+  const owner = readOwner(metadata, reader)
   const workload: SnapshotWorkload = {
     namespace,
     kind,
@@ -178,8 +179,8 @@ function readWorkload(object: Plain, metadata: Plain, name: string, reader: Obje
     templateLabels: reader.texts(reader.object(template.metadata, 'spec.template.metadata').labels, 'spec.template.metadata.labels'),
     selector: readSelector(spec.selector, reader),
     ports: readContainerPorts(reader.object(template.spec, 'spec.template.spec'), 'spec.template.spec', reader),
+    isOwned: owner !== undefined,
   }
-  const owner = readOwner(metadata, reader)
   return (draft) => {
     draft.workloads.set(ownerKey(kind, namespace, name), workload)
     if (owner !== undefined) draft.owners.set(ownerKey(kind, namespace, name), owner)

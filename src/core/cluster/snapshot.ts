@@ -78,6 +78,8 @@ export interface SnapshotWorkload {
   /** matchLabels of its own selector; `null` where it has none or uses expressions. */
   readonly selector: Labels | null
   readonly ports: readonly ContainerPort[]
+  /** Another controller made it (a Deployment its ReplicaSets, a CronJob its Jobs). */
+  readonly isOwned: boolean
 }
 
 export interface ClusterSnapshot {

@@ -13,7 +13,7 @@ export type EndKind =
 /**
  * How much of the pod's labels the record carried:
  * `full` all; `identity-subset` Cilium's identity-relevant ones; `intersection` what all pods of a Calico
- * aggregate share; `none` the format or the field mask left them out.
+ * aggregate share, or a controller's pod template: its pods may carry more; `none` the format or the field mask left them out.
  */
 export type LabelQuality = 'full' | 'identity-subset' | 'intersection' | 'none'
 
