@@ -2,11 +2,12 @@
  * Describes observed identities to the evaluator, with what is certain about their labels.
  *
  * A label that is absent from an identity is certainly absent when the log carries all labels; for Cilium's identity-relevant
- * subset when the cluster's other identities show that the key is relevant there; for Calico's intersections when a better described identity of the
- * same workload says so. Cost: O(identities x labels) to build, O(1) to ask.
+ * subset when the cluster's other identities show that the key is relevant there; else when a better described pod of the same
+ * workload and labels says so, and only for keys in which pods of one workload do not differ. Cost: O(identities x labels) to build, O(1) to ask.
  */
+import { compareText } from '../base/order.ts'
 import type { ClusterSnapshot, SnapshotPod } from '../cluster/snapshot.ts'
-import type { EvalEnd } from '../evaluate/eval-end.ts'
+import type { EvalEnd, NamedPort } from '../evaluate/eval-end.ts'
 import { endView } from '../flow/edge-view.ts'
 import { UNVERIFIED_PRIVATE } from '../flow/end.ts'
 import type { Labels } from '../flow/end.ts'
@@ -27,7 +28,7 @@ export interface EndContext {
   readonly podNetworks: readonly string[]
 }
 
-/** Gives the evaluator's ends for an identity: several when its labels are only known as those of its workload. */
+/** Gives the evaluator's ends for an identity. Several: it is one of them and nobody knows which, because the log left its labels out. */
 export type DescribeEnds = (identity: Identity, address?: string) => readonly EvalEnd[]
 
 export function createEndDescriber(context: EndContext): DescribeEnds {
@@ -84,27 +85,46 @@ function describePod(identity: Identity, known: Known): EvalEnd[] {
 
 function podEnd(source: Identity, members: readonly Identity[], { context, relevantKeys, podAddresses, display }: Known & { readonly display: string }): EvalEnd {
   const pods = snapshotPods(context.snapshot, source)
-  const sameLabels = labelsKey(context.rules.identityLabels(source.labels))
-  const vouchers = members.filter((m) => labelsKey(context.rules.identityLabels(m.labels)) === sameLabels)
-  const isComplete = (key: string): boolean => vouchers.some((m) => {
-    if (m.labelQuality === 'full') return true
-    return m.labelQuality === 'identity-subset' && relevantKeys.has(key)
-  })
   const namespace = context.snapshot?.namespaces.get(source.namespace)
   return {
     kind: 'pod',
     namespace: source.namespace,
     labels: source.labels,
-    labelsComplete: isComplete,
+    labelsComplete: knowsAbsence(source, members, { rules: context.rules, relevantKeys }),
     namespaceLabels: namespace?.isComplete === true ? namespace.labels : source.namespaceLabels,
     namespaceLabelsComplete: namespace?.isComplete === true || Object.keys(source.namespaceLabels).length > 0,
     ips: pods.flatMap((p) => p.ips),
     // Every record of such a log names the pod's address; Calico's aggregates leave it out.
     ...(source.labelQuality === 'intersection' || podAddresses.isEmpty ? {} : { possibleAddresses: podAddresses }),
-    namedPorts: pods.length === 0 ? undefined : pods.flatMap((p) => p.ports.flatMap((port) => (port.name === undefined ? [] : [{ name: port.name, port: port.containerPort, protocol: port.protocol }]))),
+    namedPorts: agreedPorts(pods),
     hostNetwork: false,
     display,
   }
+}
+
+/**
+ * Is a key that the source lacks certainly absent? A pod with the same identity labels may say so in its place, unless pods of one
+ * workload differ in that key: by the label rules (pod name, version, hash), or because one of them was seen with it.
+ */
+function knowsAbsence(source: Identity, members: readonly Identity[], known: Pick<Known, 'relevantKeys'> & { readonly rules: LabelRules }): (key: string) => boolean {
+  if (source.labelQuality === 'full') return () => true
+  const { rules, relevantKeys } = known
+  const ownLabels = labelsKey(rules.identityLabels(source.labels))
+  const alike = members.filter((m) => labelsKey(rules.identityLabels(m.labels)) === ownLabels)
+  const tells = (m: Identity, key: string): boolean => m.labelQuality === 'full' || (m.labelQuality === 'identity-subset' && relevantKeys.has(key))
+  return (key) => tells(source, key) || (rules.isIdentityKey(key) && alike.some((m) => tells(m, key)) && !alike.some((m) => Object.hasOwn(m.labels, key)))
+}
+
+/** The named ports that all of the pods declare; `undefined` where there is no pod or they disagree, as during a rollout. */
+function agreedPorts(pods: readonly SnapshotPod[]): readonly NamedPort[] | undefined {
+  const [first, ...others] = pods.map(namedPorts)
+  if (first === undefined) return undefined
+  const key = (ports: readonly NamedPort[]): string => ports.map((p) => `${p.name}\u0000${p.protocol}\u0000${p.port}`).sort(compareText).join('\u0001')
+  return others.every((ports) => key(ports) === key(first)) ? first : undefined
+}
+
+function namedPorts(pod: SnapshotPod): NamedPort[] {
+  return pod.ports.flatMap(({ name, containerPort, protocol }) => (name === undefined ? [] : [{ name, port: containerPort, protocol }]))
 }
 
 /** Pods of the snapshot that carry the identity's labels: they tell its named ports. */

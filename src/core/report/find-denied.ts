@@ -70,16 +70,26 @@ const SEVERITY = { allowed: 0, uncertain: 1, denied: 2 } as const
 
 /** The worst verdict over the label sets that met. */
 function judge(edge: TrafficEdge, address: string | undefined, pairs: readonly IdentityPair[], by: Judge): ConnectionVerdict {
-  let worst: ConnectionVerdict | undefined
-  for (const pair of pairs) {
-    for (const from of by.describe(pair.from, address)) {
-      for (const to of by.describe(pair.to, address)) {
-        const verdict = judgeEnds({ edge, from, to, loggedAs: edge.from.identity.kind }, by.compiled)
-        if (worst === undefined || SEVERITY[verdict.verdict] > SEVERITY[worst.verdict]) worst = verdict
-      }
-    }
+  return worstOf(pairs.map((pair) => judgePair(edge, address, pair, by)))
+}
+
+function worstOf(verdicts: readonly ConnectionVerdict[]): ConnectionVerdict {
+  return verdicts.reduce((worst, v) => (SEVERITY[v.verdict] > SEVERITY[worst.verdict] ? v : worst))
+}
+
+/** Of ends that are only known to be one of several, all must get the same verdict for it to be certain. */
+function judgePair(edge: TrafficEdge, address: string | undefined, pair: IdentityPair, by: Judge): ConnectionVerdict {
+  const froms = by.describe(pair.from, address)
+  const tos = by.describe(pair.to, address)
+  const verdicts = froms.flatMap((from) => tos.map((to) => judgeEnds({ edge, from, to, loggedAs: edge.from.identity.kind }, by.compiled)))
+  const worst = worstOf(verdicts)
+  if (verdicts.every((v) => v.verdict === worst.verdict)) return worst
+  const missing = [froms, tos].filter((ends) => ends.length > 1).map((ends) => `labels of ${ends[0]?.display ?? 'a pod'}`)
+  const blur = (direction: 'egress' | 'ingress'): SideResult => {
+    const side = worst[direction]
+    return verdicts.every((v) => v[direction].verdict === side.verdict) ? side : { ...side, verdict: 'uncertain', missing: [...side.missing, ...missing] }
   }
-  return worst as ConnectionVerdict
+  return { ...worst, verdict: 'uncertain', egress: blur('egress'), ingress: blur('ingress'), missing: [...worst.missing, ...missing] }
 }
 
 interface Meeting {
