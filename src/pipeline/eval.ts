@@ -14,6 +14,7 @@ import { PROTOCOLS } from '../core/flow/flow-record.ts'
 import type { Protocol } from '../core/flow/flow-record.ts'
 import type { NetworkPolicy } from '../core/policy/network-policy.ts'
 import { parseAddress } from '../core/sets/address.ts'
+import type { Address } from '../core/sets/address.ts'
 
 /** One answered query: the query itself plus verdict and explanation (CONTRACTS `eval`). */
 export interface EvalResult {
@@ -59,7 +60,7 @@ export function evaluateQueries(queries: unknown, options: EvalOptions): { resul
     const port = resolvePort(query, to.end)
     if (typeof port === 'string') return void problems.push({ index, message: `port: ${port}` })
     const isSameEndpoint = from.pod !== undefined && from.pod === to.pod
-    const isOwnNode = to.pod !== undefined && isNodeOf(from.end, to.pod, options.snapshot)
+    const isOwnNode = to.pod !== undefined && isNodeOf(from, to.pod, options.snapshot)
     const verdict = evaluateConnection(compiled, { from: from.end, to: to.end, protocol: query.protocol, port, isSameEndpoint, isOwnNode })
     results.push({ ...query, verdict: verdict.verdict, explanation: { egress: verdict.egress, ingress: verdict.ingress, text: explainText(verdict) } })
   })
@@ -86,7 +87,7 @@ interface FoundEnd {
 
 function findEnd(text: string, snapshot: ClusterSnapshot): FoundEnd | string {
   const address = parseAddress(text)
-  if (address !== undefined) return { end: addressEnd(address.text, snapshot), pod: undefined }
+  if (address !== undefined) return findAddress(address, snapshot)
   const slash = text.indexOf('/')
   if (slash < 1) return `${JSON.stringify(text)} is neither "namespace/pod" nor an address.`
   const pod = snapshot.pods.find((p) => p.namespace === text.slice(0, slash) && p.name === text.slice(slash + 1))
@@ -104,15 +105,21 @@ function podEnd(pod: SnapshotPod, snapshot: ClusterSnapshot): EvalEnd {
   }
 }
 
-/** An address that a pod of the snapshot has is that pod's: give the pod's name to have its policies judged. */
-function addressEnd(text: string, snapshot: ClusterSnapshot): EvalEnd {
-  const pod = snapshot.pods.find((p) => !p.hostNetwork && p.ips.some((ip) => ip.text === text))
-  if (pod !== undefined) return podEnd(pod, snapshot)
-  const address = parseAddress(text)
+/** An address that a pod of the snapshot has is that pod's; one that pods share with their node is the node's. */
+function findAddress(address: Address, snapshot: ClusterSnapshot): FoundEnd {
+  const pod = snapshot.pods.find((p) => !p.hostNetwork && hasAddress(p.ips, address))
+  if (pod !== undefined) return { end: podEnd(pod, snapshot), pod }
   return {
-    kind: 'external', namespace: '', labels: {}, labelsComplete: () => true, namespaceLabels: {}, namespaceLabelsComplete: true,
-    ips: address === undefined ? [] : [address], namedPorts: [], hostNetwork: false, display: text,
+    pod: undefined,
+    end: {
+      kind: 'external', namespace: '', labels: {}, labelsComplete: () => true, namespaceLabels: {}, namespaceLabelsComplete: true,
+      ips: [address], namedPorts: [], hostNetwork: false, display: address.text,
+    },
   }
+}
+
+function hasAddress(addresses: readonly Address[], address: Address): boolean {
+  return addresses.some((a) => a.text === address.text)
 }
 
 function resolvePort(query: Query, to: EvalEnd): number | string {
@@ -121,7 +128,12 @@ function resolvePort(query: Query, to: EvalEnd): number | string {
   return named?.port ?? `${to.display} declares no ${query.protocol} port named ${JSON.stringify(query.port)}.`
 }
 
-function isNodeOf(from: EvalEnd, pod: SnapshotPod, snapshot: ClusterSnapshot): boolean {
+/** Does it come from the node on which the pod runs: a pod on that node's network, or an address of the node? */
+function isNodeOf(from: FoundEnd, pod: SnapshotPod, snapshot: ClusterSnapshot): boolean {
+  if (pod.nodeName === '') return false
+  if (from.pod !== undefined) return from.pod.hostNetwork && from.pod.nodeName === pod.nodeName
   const node = snapshot.nodes.find((n) => n.name === pod.nodeName)
-  return from.kind !== 'pod' && node !== undefined && from.ips.some((ip) => node.addresses.some((a) => a.text === ip.text))
+  const sharing = snapshot.pods.filter((p) => p.hostNetwork && p.nodeName === pod.nodeName)
+  const addresses = [...(node?.addresses ?? []), ...sharing.flatMap((p) => p.ips)]
+  return from.end.ips.some((ip) => hasAddress(addresses, ip))
 }
