@@ -54,11 +54,11 @@ export function viewTraffic(observed: ObservedTraffic, cluster: string, snapshot
   const identities = [...observed.edges.flatMap((e) => [e.from, e.to]), ...known]
   const rules = compileLabelRules(identities)
   const workloads = groupWorkloads(identities, rules)
-  return { rules, workloads, traffic: buildTraffic(observed.edges, workloads, declaredListeners(workloads, snapshot)) }
+  return { rules, workloads, traffic: buildTraffic(observed.edges, workloads, declaredListeners(cluster, snapshot)) }
 }
 
-/** Container ports that cluster state declares, by workload. */
-function declaredListeners(workloads: WorkloadIndex, snapshot: ClusterSnapshot | undefined): Listeners {
+/** Container ports that cluster state declares, by workload of that cluster. */
+function declaredListeners(cluster: string, snapshot: ClusterSnapshot | undefined): Listeners {
   if (snapshot === undefined) return () => false
   const declared = new Set<string>()
   for (const pod of snapshot.pods) {
@@ -67,7 +67,7 @@ function declaredListeners(workloads: WorkloadIndex, snapshot: ClusterSnapshot |
   }
   return (party, protocol, port) => {
     const { workload } = party
-    if (workload === undefined || workload.ref === null || workloads.workloads.length === 0) return false
+    if (workload === undefined || workload.ref === null || workload.cluster !== cluster) return false
     return declared.has(`${workload.namespace}\u0000${workload.ref.kind}\u0000${workload.ref.name}\u0000${protocol}\u0000${port}`)
   }
 }
