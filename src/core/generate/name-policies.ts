@@ -1,26 +1,54 @@
-import { compareText } from '../base/order.ts'
+import { compareText, sortedBy } from '../base/order.ts'
 import type { Workload } from '../flow/workloads.ts'
+import { LAYER_NAMES } from './namespace-layers.ts'
 
 const MAX_NAME_LENGTH = 253
 
 /**
  * Names of the workloads' policies: `<workload>-<kind>`, so that a Deployment and a StatefulSet of one name do not
- * collide. Names that would be cut, altered or shared get a suffix from the workload's own key; so a name never depends on other workloads
- * except where two would be equal.
+ * collide. Names that would be cut, altered, shared or taken for a namespace layer get a suffix from the workload's own kind and name, or labels
+ * where nothing names it; so a name never depends on other workloads except where two would be equal.
  */
 export function namePolicies(workloads: readonly Workload[]): Map<string, string> {
-  const plain = workloads.map((w) => ({ workload: w, name: plainName(w) }))
-  const uses = new Map<string, number>()
-  for (const { workload, name } of plain) {
-    const place = `${workload.namespace}/${name}`
-    uses.set(place, (uses.get(place) ?? 0) + 1)
+  const names = new Map<string, string>()
+  const byNamespace = new Map<string, Workload[]>()
+  for (const w of workloads) byNamespace.set(w.namespace, [...(byNamespace.get(w.namespace) ?? []), w])
+  for (const members of byNamespace.values()) nameMembers(sortedBy(members, (w) => w.key), names)
+  return names
+}
+
+/** From the plainest to the safest; each workload takes the first that no other one of its namespace would take as well. */
+const WAYS: readonly ((w: Workload) => string | undefined)[] = [
+  (w) => (plainName(w) === rawName(w) && rawName(w).length <= MAX_NAME_LENGTH ? plainName(w) : undefined),
+  (w) => suffixed(plainName(w), textHash(w.ref === null ? w.key : `${w.namespace}\u0000${w.ref.kind}\u0000${w.ref.name}`)),
+  (w) => suffixed(plainName(w), textHash(w.key)),
+]
+
+function nameMembers(members: readonly Workload[], names: Map<string, string>): void {
+  const taken = new Set(LAYER_NAMES)
+  let left = members
+  for (const way of WAYS) {
+    const offers = left.map((workload) => ({ workload, name: way(workload) }))
+    const uses = new Map<string | undefined, number>()
+    for (const { name } of offers) uses.set(name, (uses.get(name) ?? 0) + 1)
+    const settled = offers.filter(({ name }) => name !== undefined && uses.get(name) === 1 && !taken.has(name))
+    for (const { workload, name } of settled) {
+      names.set(workload.key, name as string)
+      taken.add(name as string)
+    }
+    left = left.filter((w) => !names.has(w.key))
   }
-  return new Map(plain.map(({ workload, name }) => {
-    const isExact = name === rawName(workload) && name.length <= MAX_NAME_LENGTH
-    const isUnique = uses.get(`${workload.namespace}/${name}`) === 1
-    if (isExact && isUnique) return [workload.key, name]
-    return [workload.key, `${name.slice(0, MAX_NAME_LENGTH - 9).replace(/[^a-z0-9]+$/, '')}-${textHash(workload.key)}`]
-  }))
+  for (const workload of left) {
+    let n = 2
+    while (taken.has(suffixed(plainName(workload), `${textHash(workload.key)}-${n}`))) n++
+    const name = suffixed(plainName(workload), `${textHash(workload.key)}-${n}`)
+    names.set(workload.key, name)
+    taken.add(name)
+  }
+}
+
+function suffixed(name: string, suffix: string): string {
+  return `${name.slice(0, MAX_NAME_LENGTH - suffix.length - 1).replace(/[^a-z0-9]+$/, '')}-${suffix}`
 }
 
 function rawName(workload: Workload): string {

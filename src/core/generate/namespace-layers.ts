@@ -11,6 +11,9 @@ import { DNS_PORT } from './cover-cells.ts'
 import { peerObject } from './policy-draft.ts'
 import type { PeerDraft, PolicyDraft } from './policy-draft.ts'
 
+/** Names that layers have in every namespace; no workload's policy may have one. */
+export const LAYER_NAMES: ReadonlySet<string> = new Set(['default-deny-ingress', 'default-deny-egress', 'allow-dns'])
+
 export interface NamespaceLayer {
   readonly namespace: string
   readonly direction: Direction
