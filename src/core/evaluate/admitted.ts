@@ -8,9 +8,10 @@
 import type { Protocol } from '../flow/flow-record.ts'
 import { PROTOCOLS } from '../flow/flow-record.ts'
 import type { Direction } from '../policy/network-policy.ts'
-import { compareText, sortedBy } from '../base/order.ts'
 import { AddressSet } from '../sets/cidr.ts'
 import { PortSet } from '../sets/port-set.ts'
+import { disjointCells } from './address-cells.ts'
+import type { AddressCell } from './address-cells.ts'
 import type { CompiledPolicies } from './compile.ts'
 import { isPolicedPod } from './end-state.ts'
 import type { EvalEnd } from './eval-end.ts'
@@ -18,10 +19,12 @@ import { ruleContext } from './evaluate-side.ts'
 import { matchPeers } from './match-rule.ts'
 import type { CompiledPolicy, CompiledPorts } from './policy-index.ts'
 
+export type PortsByProtocol = Readonly<Record<Protocol, PortSet>>
+
 export interface AdmittedPorts {
   readonly isIsolated: boolean
   /** Everything when not isolated. */
-  readonly ports: Readonly<Record<Protocol, PortSet>>
+  readonly ports: PortsByProtocol
   /** `ns/name`, sorted. */
   readonly selectedBy: readonly string[]
 }
@@ -33,7 +36,7 @@ export interface AdmittedQuery {
   readonly peer: EvalEnd
 }
 
-const ALL_PORTS: Readonly<Record<Protocol, PortSet>> = { TCP: PortSet.all, UDP: PortSet.all, SCTP: PortSet.all }
+const ALL_PORTS: PortsByProtocol = { TCP: PortSet.all, UDP: PortSet.all, SCTP: PortSet.all }
 
 /** The ports on which the subject's policies admit the peer in one direction. */
 export function admittedPorts(compiled: CompiledPolicies, { subject, direction, peer }: AdmittedQuery): AdmittedPorts {
@@ -42,11 +45,10 @@ export function admittedPorts(compiled: CompiledPolicies, { subject, direction, 
   const completePeer = compiled.states.of(peer).complete
   const [from, to] = direction === 'egress' ? [subject, completePeer] : [completePeer, subject]
   const context = ruleContext(compiled, { from, to, protocol: 'TCP', port: 0 }, direction)
-  const ports = { TCP: PortSet.empty, UDP: PortSet.empty, SCTP: PortSet.empty }
+  let ports: PortsByProtocol = { TCP: PortSet.empty, UDP: PortSet.empty, SCTP: PortSet.empty }
   for (const policy of policies) {
     for (const rule of policy.rules) {
-      if (matchPeers(context, policy, rule).certainty !== 'yes') continue
-      for (const protocol of PROTOCOLS) ports[protocol] = ports[protocol].union(rulePorts(rule.ports, protocol, to))
+      if (matchPeers(context, policy, rule).certainty === 'yes') ports = unionPorts(ports, rulePorts(rule.ports, to))
     }
   }
   return { isIsolated: true, ports, selectedBy }
@@ -58,20 +60,24 @@ function selecting(compiled: CompiledPolicies, subject: EvalEnd, direction: Dire
   return { policies, selectedBy: [...new Set(policies.map((p) => p.id))] }
 }
 
-function rulePorts(ports: CompiledPorts, protocol: Protocol, destination: EvalEnd | undefined): PortSet {
-  if (ports.isAll) return PortSet.all
-  const numbers = ports.numbers[protocol]
-  if (ports.named.length === 0 || destination === undefined || !isPolicedPod(destination)) return numbers
+/** The ports of a rule; named ones as the destination declares them, none where it is not given or no pod. */
+export function rulePorts(ports: CompiledPorts, destination: EvalEnd | undefined): PortsByProtocol {
+  if (ports.isAll) return ALL_PORTS
+  if (ports.named.length === 0 || destination === undefined || !isPolicedPod(destination)) return ports.numbers
   const declared = destination.namedPorts ?? []
-  const isNamed = (name: string): boolean => ports.named.some((n) => n.name === name && n.protocol === protocol)
-  return declared.filter((d) => d.protocol === protocol && isNamed(d.name)).reduce((set, d) => set.union(PortSet.of(d.port)), numbers)
+  const of = (protocol: Protocol): PortSet => declared
+    .filter((d) => d.protocol === protocol && ports.named.some((n) => n.name === d.name && n.protocol === protocol))
+    .reduce((set, d) => set.union(PortSet.of(d.port)), ports.numbers[protocol])
+  return { TCP: of('TCP'), UDP: of('UDP'), SCTP: of('SCTP') }
+}
+
+export function unionPorts(a: PortsByProtocol, b: PortsByProtocol): PortsByProtocol {
+  return { TCP: a.TCP.union(b.TCP), UDP: a.UDP.union(b.UDP), SCTP: a.SCTP.union(b.SCTP) }
 }
 
 /** Ports x addresses that are admitted together. */
-export interface AdmittedCell {
+export interface AdmittedCell extends AddressCell {
   readonly protocol: Protocol
-  readonly ports: PortSet
-  readonly addresses: AddressSet
 }
 
 /**
@@ -79,47 +85,15 @@ export interface AdmittedCell {
  * two cells are disjoint and their ports differ, none is empty; sorted by protocol and addresses.
  */
 export function admittedAddresses(compiled: CompiledPolicies, { subject, direction }: Omit<AdmittedQuery, 'peer'>): AdmittedCell[] {
-  const { policies } = selecting(compiled, subject, direction)
-  const destination = direction === 'ingress' ? subject : undefined
-  return PROTOCOLS.flatMap((protocol) => {
-    if (policies.length === 0) return [{ protocol, ports: PortSet.all, addresses: AddressSet.all }]
-    const parts = policies.flatMap((p) => p.rules).map((rule) => ({
-      addresses: rule.isAnyPeer ? AddressSet.all : rule.addresses, ports: rulePorts(rule.ports, protocol, destination),
-    }))
-    return disjointCells(parts).map((cell) => ({ protocol, ...cell }))
-  })
+  return addressCells(selecting(compiled, subject, direction).policies, direction === 'ingress' ? subject : undefined)
 }
 
-type Part = Omit<AdmittedCell, 'protocol'>
-
-/** The union of products as cells with disjoint addresses and distinct ports. */
-function disjointCells(parts: readonly Part[]): Part[] {
-  let cells: Part[] = []
-  for (const part of mergeByPorts(parts)) {
-    let rest = part.addresses
-    const next: Part[] = []
-    for (const cell of cells) {
-      const shared = cell.addresses.intersect(rest)
-      if (shared.isEmpty) {
-        next.push(cell)
-        continue
-      }
-      rest = rest.subtract(shared)
-      next.push({ addresses: shared, ports: cell.ports.union(part.ports) }, { addresses: cell.addresses.subtract(shared), ports: cell.ports })
-    }
-    cells = mergeByPorts([...next, { addresses: rest, ports: part.ports }])
-  }
-  return sortedBy(cells, (cell) => cell.addresses.toString())
-}
-
-/** Addresses of equal ports together; nothing empty. */
-function mergeByPorts(parts: readonly Part[]): Part[] {
-  const byPorts = new Map<string, Part>()
-  for (const part of parts) {
-    if (part.addresses.isEmpty || part.ports.isEmpty) continue
-    const key = part.ports.toString()
-    const known = byPorts.get(key)
-    byPorts.set(key, known === undefined ? part : { ports: part.ports, addresses: known.addresses.union(part.addresses) })
-  }
-  return [...byPorts].sort((a, b) => compareText(a[0], b[0])).map(([, part]) => part)
+/** The same for the policies that select the subject; `destination` resolves named ports. */
+export function addressCells(policies: readonly CompiledPolicy[], destination: EvalEnd | undefined): AdmittedCell[] {
+  if (policies.length === 0) return PROTOCOLS.map((protocol) => ({ protocol, ports: PortSet.all, addresses: AddressSet.all }))
+  const parts = policies.flatMap((p) => p.rules).map((rule) => ({
+    addresses: rule.isAnyPeer ? AddressSet.all : rule.addresses, ports: rulePorts(rule.ports, destination),
+  }))
+  return PROTOCOLS.flatMap((protocol) =>
+    disjointCells(parts.map(({ addresses, ports }) => ({ addresses, ports: ports[protocol] }))).map((cell) => ({ protocol, ...cell })))
 }

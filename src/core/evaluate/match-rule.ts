@@ -62,7 +62,8 @@ function matchPeer({ peer, peerState }: RuleContext, policy: CompiledPolicy, { p
   return namespaceSelector === undefined || pod.certainty === 'no' ? pod : both(pod, peerState.matchNamespace(namespaceSelector))
 }
 
-function matchAddresses({ compiled, peer, peerIps, peerRole }: RuleContext, addresses: AddressSet): Match {
+/** Do the rule's address blocks hold the peer? */
+export function matchAddresses({ compiled, peer, peerIps, peerRole }: RuleContext, addresses: AddressSet): Match {
   if (!compiled.ipBlockMatchesPods && isPolicedPod(peer)) return NO
   const match = addressesContain(addresses, peer, peerIps, peerRole)
   if (compiled.ipBlockMatchesPods || peer.kind !== 'unknown' || match.certainty === 'no') return match

@@ -90,11 +90,16 @@ export class AddressSet {
     const v4: Cidr[] = []
     const v6: Cidr[] = []
     for (const cidr of cidrs) (cidr.family === 4 ? v4 : v6).push(cidr)
-    return new AddressSet(normalizeIntervals(v4, BIGINT_STEP), normalizeIntervals(v6, BIGINT_STEP))
+    return AddressSet.fromIntervals(v4, v6)
   }
 
   static fromAddresses(addresses: Iterable<Address>): AddressSet {
     return AddressSet.fromCidrs([...addresses].map(addressCidr))
+  }
+
+  /** The union of any intervals of values, each family apart, in any order. */
+  static fromIntervals(v4: Intervals, v6: Intervals): AddressSet {
+    return new AddressSet(normalizeIntervals(v4, BIGINT_STEP), normalizeIntervals(v6, BIGINT_STEP))
   }
 
   get isEmpty(): boolean {
