@@ -4,14 +4,17 @@
  * Sound: every accepted cell is admitted on that side. Tight: for every known workload, a symbolic unknown pod in every
  * known and in one unknown namespace, and the whole outside address space, the admitted (protocol, ports) equal the accepted ones plus the
  * declared widenings; and no workload without a policy is isolated. Irredundant: the products of the rules are pairwise disjoint, so dropping
- * any rule, peer or port loses an accepted cell. Cost: O(subjects x known label sets) admitted-port look-ups.
+ * any rule, peer or port loses an accepted cell. Every peer of the universe is answered for: a peer that no rule matches and no accepted cell
+ * names is admitted and accepted on nothing, so only the others are compared. Cost: linear in the universe, the rules' matches and the cells.
  */
+import { invariant } from '../base/invariant.ts'
 import type { Labels } from '../flow/end.ts'
 import type { Protocol } from '../flow/flow-record.ts'
 import { PROTOCOLS } from '../flow/flow-record.ts'
 import type { Workload } from '../flow/workloads.ts'
 import type { Direction } from '../policy/network-policy.ts'
-import { admittedAddresses, admittedPorts } from '../evaluate/admitted.ts'
+import type { PortsByProtocol } from '../evaluate/admitted.ts'
+import { AdmittedUniverse } from '../evaluate/admitted-universe.ts'
 import type { CompiledPolicies } from '../evaluate/compile.ts'
 import type { EvalEnd } from '../evaluate/eval-end.ts'
 import { parseAddress } from '../sets/address.ts'
@@ -43,32 +46,39 @@ export interface Verification {
   readonly symbolicPods: number
 }
 
-interface UniversePeer {
-  /** Workload key, or undefined for a symbolic pod that nobody may reach. */
-  readonly key: string | undefined
-  readonly end: EvalEnd
+interface Universe {
+  /** The pods of every known workload, then symbolic pods that nobody may reach. */
+  readonly ends: readonly EvalEnd[]
+  /** Positions of each workload's pods, one per label set, by workload key. */
+  readonly positions: ReadonlyMap<string, readonly number[]>
+  readonly symbolicPods: number
 }
 
 const SYMBOLIC_NAMESPACE = 'flowfence-unknown-namespace'
+const WORKLOAD = 'workload '
 const DNS_CELLS: PortCells = new Map<Protocol, PortSet>([['TCP', PortSet.of(DNS_PORT)], ['UDP', PortSet.of(DNS_PORT)]])
 
 export function verifyPolicies(compiled: CompiledPolicies, expectations: readonly Expectation[], known: readonly Workload[]): Verification {
   const universe = buildUniverse(known)
+  const admitted = new AdmittedUniverse(compiled, universe.ends)
   const failures: Failure[] = []
   let cellsChecked = 0
   for (const expectation of expectations) {
-    for (const labels of expectation.workload.labelSets) {
-      const subject = podEnd(expectation.workload.namespace, labels, expectation.workload.namespaceLabels, expectation.workload.display)
+    const positions = universe.positions.get(expectation.workload.key)
+    invariant(positions !== undefined, 'a workload to verify is not among the known ones', { workload: expectation.workload.key })
+    for (const position of positions) {
       for (const direction of ['ingress', 'egress'] as const) {
-        const check = { compiled, subject, direction, expectation, universe }
+        const check = { admitted, position, subject: endAt(universe, position), direction, expectation, universe }
         const text = expectation.covers.has(direction) ? checkIsolated(check) : checkOpen(check)
         if (text !== undefined) failures.push({ workload: expectation.workload, ...text })
-        cellsChecked += universe.length + 1
+        cellsChecked += universe.ends.length + 1
       }
     }
   }
-  return { failures, cellsChecked, symbolicPods: universe.filter((p) => p.key === undefined).length }
+  return { failures, cellsChecked, symbolicPods: universe.symbolicPods }
 }
+
+const endAt = (universe: Universe, position: number): EvalEnd => universe.ends[position] as EvalEnd
 
 function podEnd(namespace: string, labels: Labels, namespaceLabels: Labels, display: string): EvalEnd {
   return {
@@ -77,54 +87,68 @@ function podEnd(namespace: string, labels: Labels, namespaceLabels: Labels, disp
   }
 }
 
-function buildUniverse(known: readonly Workload[]): UniversePeer[] {
-  const namespaces = new Map<string, Labels>()
-  for (const w of known) namespaces.set(w.namespace, { ...namespaces.get(w.namespace), ...w.namespaceLabels })
-  const symbolic = [...namespaces, [SYMBOLIC_NAMESPACE, {}] as const].map(([namespace, labels]) => ({
-    key: undefined, end: podEnd(namespace, {}, labels, `an unknown pod of ${namespace}`),
-  }))
-  const pods = known.flatMap((w) => w.labelSets.map((labels) => ({ key: w.key, end: podEnd(w.namespace, labels, w.namespaceLabels, w.display) })))
-  return [...pods, ...symbolic]
+function buildUniverse(known: readonly Workload[]): Universe {
+  const namespaces = new Map<string, Record<string, string>>()
+  const ends: EvalEnd[] = []
+  const positions = new Map<string, number[]>()
+  for (const w of known) {
+    namespaces.set(w.namespace, Object.assign(namespaces.get(w.namespace) ?? {}, w.namespaceLabels))
+    positions.set(w.key, w.labelSets.map((labels) => ends.push(podEnd(w.namespace, labels, w.namespaceLabels, w.display)) - 1))
+  }
+  const symbolic = [...namespaces, [SYMBOLIC_NAMESPACE, {}] as const].map(([namespace, labels]) => podEnd(namespace, {}, labels, `an unknown pod of ${namespace}`))
+  return { ends: [...ends, ...symbolic], positions, symbolicPods: symbolic.length }
 }
 
 interface Check {
-  readonly compiled: CompiledPolicies
+  readonly admitted: AdmittedUniverse
+  /** Of the subject in the universe. */
+  readonly position: number
   readonly subject: EvalEnd
   readonly direction: Direction
   readonly expectation: Expectation
-  readonly universe: readonly UniversePeer[]
+  readonly universe: Universe
 }
 
 type Problem = Pick<Failure, 'kind' | 'text'> | undefined
 
 function checkOpen(c: Check): Problem {
-  const peer = c.universe[0] as UniversePeer
-  const { isIsolated, selectedBy } = admittedPorts(c.compiled, { subject: c.subject, direction: c.direction, peer: peer.end })
+  const { isIsolated, selectedBy } = c.admitted.admittedPeers(c.position, c.direction)
   return isIsolated ? { kind: 'unsound', text: `${c.subject.display} has no accepted ${c.direction} but ${selectedBy.join(', ')} isolates it` } : undefined
 }
 
 function checkIsolated(c: Check): Problem {
   const cover = c.expectation.covers.get(c.direction) as Cover
-  for (const peer of c.universe) {
-    const { isIsolated, ports } = admittedPorts(c.compiled, { subject: c.subject, direction: c.direction, peer: peer.end })
-    if (!isIsolated) return { kind: 'not-tight', text: `${c.subject.display} is not isolated for ${c.direction}` }
-    const expected = peer.key === undefined ? undefined : expectedCells(c, cover, peer.key)
-    const problem = comparePorts(ports, expected)
-    if (problem !== undefined) return { kind: problem.kind, text: `${c.subject.display} ${c.direction}, ${peer.end.display}: ${problem.text}` }
+  const { isIsolated, ports } = c.admitted.admittedPeers(c.position, c.direction)
+  if (!isIsolated) return { kind: 'not-tight', text: `${c.subject.display} is not isolated for ${c.direction}` }
+  const expected = expectedPeers(c, cover)
+  for (const peer of [...new Set([...ports.keys(), ...expected.keys()])].sort((a, b) => a - b)) {
+    const problem = comparePorts(ports.get(peer), expected.get(peer))
+    if (problem !== undefined) return { kind: problem.kind, text: `${c.subject.display} ${c.direction}, ${endAt(c.universe, peer).display}: ${problem.text}` }
   }
   return checkOutside(c, cover)
 }
 
+/** The accepted cells of every peer that has any, by position. */
+function expectedPeers(c: Check, cover: Cover): Map<number, PortCells> {
+  const expected = new Map<number, PortCells>()
+  const keys = [...cover.cells.keys()].flatMap((key) => (key.startsWith(WORKLOAD) ? [key.slice(WORKLOAD.length)] : []))
+  for (const key of [...keys, ...(c.direction === 'egress' ? c.expectation.dnsServers : [])]) {
+    const cells = expectedCells(c, cover, key)
+    if (cells !== undefined) for (const position of c.universe.positions.get(key) ?? []) expected.set(position, cells)
+  }
+  return expected
+}
+
 function expectedCells(c: Check, cover: Cover, key: string): PortCells | undefined {
-  const cells = cover.cells.get(`workload ${key}`)
+  const cells = cover.cells.get(`${WORKLOAD}${key}`)
   if (c.direction !== 'egress' || !c.expectation.dnsServers.has(key)) return cells
   return new Map(PROTOCOLS.map((p) => [p, (cells?.get(p) ?? PortSet.empty).union(DNS_CELLS.get(p) ?? PortSet.empty)]))
 }
 
-function comparePorts(admitted: Readonly<Record<Protocol, PortSet>>, expected: PortCells | undefined): Problem {
+function comparePorts(admitted: PortsByProtocol | undefined, expected: PortCells | undefined): Problem {
   for (const protocol of PROTOCOLS) {
     const want = expected?.get(protocol) ?? PortSet.empty
-    const have = admitted[protocol]
+    const have = admitted?.[protocol] ?? PortSet.empty
     if (want.equals(have)) continue
     const missing = want.subtract(have)
     return missing.isEmpty
@@ -141,11 +165,12 @@ interface OutsideCell {
 }
 
 function checkOutside(c: Check, cover: Cover): Problem {
-  const admitted = admittedAddresses(c.compiled, { subject: c.subject, direction: c.direction })
+  const admitted = c.admitted.admittedAddresses(c.position, c.direction)
   const expected = outsideCells(cover)
   for (const protocol of PROTOCOLS) {
     const have = admitted.filter((x) => x.protocol === protocol)
     const want = expected.filter((x) => x.protocol === protocol)
+    if (areSame(have, want)) continue
     for (const port of boundaryPorts([...have, ...want])) {
       const haveAddresses = addressesAt(have, port)
       const wantAddresses = addressesAt(want, port)
@@ -171,6 +196,12 @@ function outsideCells(cover: Cover): OutsideCell[] {
     }
   }
   return [...groups.values()].map((g) => ({ protocol: g.protocol, ports: g.ports, addresses: AddressSet.fromAddresses(g.addresses) }))
+}
+
+/** Equal ports hold equal addresses: then both are the same set. Where they are not, the cells may still add up to it. */
+function areSame(a: readonly OutsideCell[], b: readonly OutsideCell[]): boolean {
+  const byPorts = new Map(a.map((cell) => [cell.ports.toString(), cell.addresses]))
+  return a.length === b.length && byPorts.size === a.length && b.every((cell) => byPorts.get(cell.ports.toString())?.equals(cell.addresses) === true)
 }
 
 /** One port of every stretch in which no cell begins or ends: enough to compare all 65,535. */
