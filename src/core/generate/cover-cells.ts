@@ -3,7 +3,7 @@
  *
  * In: accepted edges. Out: rules whose products peers x ports are exactly the accepted cells plus the declared DNS
  * widening: one rule for each distinct port set, so every cell lies in exactly one rule and nothing can be dropped. A lower bound on
- * the number of rules that any exact cover needs comes with it. Cost: O(cells), the bound O(distinct port sets squared x ports).
+ * the number of rules that any exact cover needs comes with it. Cost: O(cells log cells); the bound at worst O(distinct port sets squared).
  */
 import { compareText, sortedBy } from '../base/order.ts'
 import type { EdgeView } from '../flow/edge-view.ts'
@@ -48,7 +48,9 @@ export function coverCells(accepted: readonly AcceptedEdge[], selectorOf: (w: Wo
   const byPorts = new Map<string, PeerCells[]>()
   for (const cells of byPeer.values()) {
     const key = portsKey(cells.ports)
-    byPorts.set(key, [...(byPorts.get(key) ?? []), cells])
+    const group = byPorts.get(key)
+    if (group === undefined) byPorts.set(key, [cells])
+    else group.push(cells)
   }
   const groups = [...byPorts.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, group]) => group)
   const rules = groups.map((group) => toRule(group, selectorOf))
@@ -57,18 +59,24 @@ export function coverCells(accepted: readonly AcceptedEdge[], selectorOf: (w: Wo
 }
 
 function collectCells(accepted: readonly AcceptedEdge[]): Map<string, PeerCells> {
-  const byPeer = new Map<string, PeerCells>()
+  const edgesOf = new Map<string, AcceptedEdge[]>()
   for (const edge of accepted) {
     const key = peerKey(edge.peer)
-    let cells = byPeer.get(key)
-    if (cells === undefined) {
-      cells = { peer: edge.peer, ports: new Map(), evidence: [] }
-      byPeer.set(key, cells)
-    }
-    cells.ports.set(edge.protocol, (cells.ports.get(edge.protocol) ?? PortSet.empty).union(PortSet.of(edge.port)))
-    cells.evidence.push(edge.edge)
+    const edges = edgesOf.get(key)
+    if (edges === undefined) edgesOf.set(key, [edge])
+    else edges.push(edge)
   }
-  return byPeer
+  return new Map([...edgesOf].map(([key, edges]) => [key, { peer: (edges[0] as AcceptedEdge).peer, ports: portsOf(edges), evidence: edges.map((e) => e.edge) }]))
+}
+
+function portsOf(edges: readonly AcceptedEdge[]): Map<Protocol, PortSet> {
+  const numbers = new Map<Protocol, { start: number; end: number }[]>()
+  for (const { protocol, port } of edges) {
+    const known = numbers.get(protocol)
+    if (known === undefined) numbers.set(protocol, [{ start: port, end: port }])
+    else known.push({ start: port, end: port })
+  }
+  return new Map([...numbers].map(([protocol, intervals]) => [protocol, PortSet.from(intervals)]))
 }
 
 /** DNS answers over UDP's size limit are asked again over TCP: seeing one protocol to a DNS server admits both (declared). */
@@ -109,31 +117,53 @@ function ruleOrder(rule: RuleDraft): string {
   return `${peerOrder(rule.peers[0] as PeerDraft)}\u0000${portsKey(rule.ports)}`
 }
 
+interface Cell {
+  readonly protocol: Protocol
+  readonly port: number
+}
+
 /**
  * A fooling set: cells of which no two can share a rule, because the rule would also admit a cell that is not accepted.
  * Peers with equal port sets can always share a rule, so one peer of each group stands for all. Greedy, hence a lower bound.
  */
 function foolingSetSize(groups: readonly (readonly PeerCells[])[]): number {
-  const chosen: { readonly ports: PortCells; readonly protocol: Protocol; readonly port: number }[] = []
-  const cellsOf = groups.map((g) => (g[0] as PeerCells).ports).sort((a, b) => cellCount(a) - cellCount(b))
-  for (const ports of cellsOf) {
-    const cell = firstCell(ports, (protocol, port) => chosen.every((c) => !admits(ports, c.protocol, c.port) || !admits(c.ports, protocol, port)))
-    if (cell !== undefined) chosen.push({ ports, ...cell })
+  const chosen: (Cell & { readonly ports: PortCells })[] = []
+  const byCell = new Map<string, PortCells>()
+  const bySize = groups.map((g) => (g[0] as PeerCells).ports).map((ports) => ({ ports, size: cellCount(ports) })).sort((a, b) => a.size - b.size)
+  for (const { ports, size } of bySize) {
+    // Only a chosen cell that these ports hold can share a rule with one of them; look from the shorter list.
+    const sharing = size < chosen.length
+      ? cellsOf(ports).flatMap((c) => byCell.get(cellKey(c)) ?? [])
+      : chosen.filter((c) => ports.get(c.protocol)?.has(c.port) === true).map((c) => c.ports)
+    const cell = firstCellOutside(ports, sharing)
+    if (cell === undefined) continue
+    chosen.push({ ports, ...cell })
+    byCell.set(cellKey(cell), ports)
   }
   return Math.max(chosen.length, groups.length > 0 ? 1 : 0)
 }
 
-const admits = (ports: PortCells, protocol: Protocol, port: number): boolean => ports.get(protocol)?.has(port) ?? false
+const cellKey = ({ protocol, port }: Cell): string => `${protocol} ${port}`
 
 function cellCount(ports: PortCells): number {
-  return PROTOCOLS.reduce((n, p) => n + (ports.get(p)?.intervals ?? []).reduce((m, { start, end }) => m + end - start + 1, 0), 0)
+  return PROTOCOLS.reduce((n, p) => n + (ports.get(p)?.size ?? 0), 0)
 }
 
-function firstCell(ports: PortCells, fits: (protocol: Protocol, port: number) => boolean): { protocol: Protocol; port: number } | undefined {
+function cellsOf(ports: PortCells): Cell[] {
+  return PROTOCOLS.flatMap((protocol) => (ports.get(protocol)?.intervals ?? []).flatMap(({ start, end }) =>
+    Array.from({ length: end - start + 1 }, (_, i) => ({ protocol, port: start + i }))))
+}
+
+/** The first cell of `ports`, by protocol and port, that none of the others holds. */
+function firstCellOutside(ports: PortCells, others: readonly PortCells[]): Cell | undefined {
   for (const protocol of PROTOCOLS) {
-    for (const { start, end } of ports.get(protocol)?.intervals ?? []) {
-      for (let port = start; port <= end; port++) if (fits(protocol, port)) return { protocol, port }
+    let left = ports.get(protocol) ?? PortSet.empty
+    for (const other of others) {
+      if (left.isEmpty) break
+      left = left.subtract(other.get(protocol) ?? PortSet.empty)
     }
+    const first = left.intervals[0]
+    if (first !== undefined) return { protocol, port: first.start }
   }
   return undefined
 }
