@@ -16,15 +16,16 @@ interface Piece {
 interface Sink {
   readonly objects: LoadedObject[]
   readonly inputErrors: ManifestError[]
+  readonly lines: PieceLines
 }
 
 /** Parses YAML documents or JSON; each document on its own, so that a broken one costs only itself. */
 export function parseDocuments(text: string, file: string): Manifests {
-  const sink: Sink = { objects: [], inputErrors: [] }
+  const sink: Sink = { objects: [], inputErrors: [], lines: new PieceLines() }
   const pieces = isJson(text) ? [{ text, line: 1, document: 1 }] : splitDocuments(text)
   if (pieces.length === 0) sink.inputErrors.push({ file, message: 'holds no document: it is empty or only comments' })
   for (const piece of pieces) parsePiece(piece, file, sink)
-  return sink
+  return { objects: sink.objects, inputErrors: sink.inputErrors }
 }
 
 /** JSON is parsed as such: exact and fast; what fails there is tried as YAML, which also takes flow style. */
@@ -62,7 +63,7 @@ function splitDocuments(text: string): Piece[] {
 function parsePiece(piece: Piece, file: string, sink: Sink): void {
   try {
     const value = /^\s*[[{]/.test(piece.text) && isJson(piece.text) ? (JSON.parse(piece.text) as unknown) : parsePieceYaml(piece)
-    collect(value, { piece, file, path: '' }, sink)
+    collect(value, { piece, file, path: '', depth: 0 }, sink)
   } catch (error) {
     if (!(error instanceof DocumentError)) throw error
     sink.inputErrors.push({ file, line: error.line, message: `document ${piece.document}: ${error.message}` })
@@ -97,7 +98,12 @@ interface Place {
   readonly file: string
   /** Where the object lies in its document, e.g. `items[3]`; '' = the document itself. */
   readonly path: string
+  /** Lists around it. */
+  readonly depth: number
 }
+
+/** Lists within lists; nobody writes more than two, and deeper ones could overflow the stack. */
+const DEPTH_LIMIT = 16
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -105,19 +111,19 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 /** Flattens Lists (`kind: List`, `PodList`, ...) and arrays; anything else must be an object with apiVersion and kind. */
 function collect(value: unknown, place: Place, sink: Sink): void {
-  if (Array.isArray(value)) {
+  if (Array.isArray(value) && place.depth < DEPTH_LIMIT) {
     collectItems(value, place, sink)
     return
   }
   if (isObject(value) && typeof value.kind === 'string' && typeof value.apiVersion === 'string') {
-    if (value.kind.endsWith('List') && (Array.isArray(value.items) || value.items === null)) {
+    if (value.kind.endsWith('List') && place.depth < DEPTH_LIMIT && (Array.isArray(value.items) || value.items === null)) {
       collectItems(itemsOf(value), { ...place, path: joinPath(place.path, 'items') }, sink)
-    } else sink.objects.push({ object: value, file: place.file, document: place.piece.document, lineOf: lineFinder(place) })
+    } else sink.objects.push({ object: value, file: place.file, document: place.piece.document, lineOf: lineFinder(place, sink.lines) })
     return
   }
   const where = place.path === '' ? '' : ` ${place.path}`
   sink.inputErrors.push({
-    file: place.file, line: lineFinder(place)(''), message: `document ${place.piece.document}${where}: not a Kubernetes object, apiVersion or kind is missing`,
+    file: place.file, line: lineFinder(place, sink.lines)(''), message: `document ${place.piece.document}${where}: not a Kubernetes object, apiVersion or kind is missing`,
   })
 }
 
@@ -133,8 +139,8 @@ function itemsOf(list: Readonly<Record<string, unknown>>): unknown[] {
 const ITEM_ERROR_LIMIT = 3
 
 function collectItems(items: readonly unknown[], place: Place, sink: Sink): void {
-  const own: Sink = { objects: sink.objects, inputErrors: [] }
-  for (const [i, item] of items.entries()) collect(item, { ...place, path: `${place.path}[${i}]` }, own)
+  const own: Sink = { ...sink, inputErrors: [] }
+  for (const [i, item] of items.entries()) collect(item, { ...place, path: `${place.path}[${i}]`, depth: place.depth + 1 }, own)
   sink.inputErrors.push(...own.inputErrors.slice(0, ITEM_ERROR_LIMIT))
   const more = own.inputErrors.length - ITEM_ERROR_LIMIT
   if (more > 0) sink.inputErrors.push({ file: place.file, line: place.piece.line, message: `document ${place.piece.document}: ${more} more entries are not Kubernetes objects` })
@@ -144,11 +150,29 @@ function joinPath(path: string, field: string): string {
   return path === '' ? field : field === '' ? path : field.startsWith('[') ? `${path}${field}` : `${path}.${field}`
 }
 
-/** Parses the text again to find a line: only done for messages, so that good input pays nothing. */
-function lineFinder({ piece, path }: Place): (field: string) => number {
+interface PieceTree {
+  readonly piece: Piece
+  readonly document: Document
+  readonly lineCounter: LineCounter
+}
+
+/** Trees of pieces, to find lines: made for messages only, so that good input pays nothing, and once for all messages of one piece. */
+class PieceLines {
+  /** Only the last one: messages come piece by piece, and a tree takes some ten times the memory of its text. */
+  #last: PieceTree | undefined
+
+  treeOf(piece: Piece): PieceTree {
+    if (this.#last?.piece !== piece) {
+      const lineCounter = new LineCounter()
+      this.#last = { piece, document: parseDocument(piece.text, { ...YAML_OPTIONS, lineCounter }), lineCounter }
+    }
+    return this.#last
+  }
+}
+
+function lineFinder({ piece, path }: Place, lines: PieceLines): (field: string) => number {
   return (field) => {
-    const lineCounter = new LineCounter()
-    const document = parseDocument(piece.text, { ...YAML_OPTIONS, lineCounter })
+    const { document, lineCounter } = lines.treeOf(piece)
     const offset = offsetOf(document, joinPath(path, field))
     return piece.line + (offset === undefined ? firstContentLine(piece.text) : lineCounter.linePos(offset).line) - 1
   }

@@ -99,6 +99,33 @@ describe('bad input names file and line, and loses nothing that is good', () => 
     expect(errors(inputErrors)).toEqual(['bomb.yaml:1: document 1: its YAML aliases cannot be expanded (Excessive alias count indicates a resource exhaustion attack): write the repeated parts out'])
   })
 
+  test.each([
+    ['flow lists', `${'['.repeat(20_000)}${']'.repeat(20_000)}`],
+    ['open flow lists', '['.repeat(20_000)],
+    ['open flow maps', '{a: '.repeat(10_000)],
+    ['block lists', `${'- '.repeat(20_000)}x`],
+    ['JSON lists', `${'['.repeat(30_000)}${']'.repeat(30_000)}`],
+    ['lists of lists as objects', `${'{"apiVersion":"v1","kind":"List","items":['.repeat(5000)}${']}'.repeat(5000)}`],
+    ['a field of a policy', policyYaml('deep', `{podSelector: {matchLabels: ${'['.repeat(1000)}${']'.repeat(1000)}}}`)],
+    ['a field of a JSON policy', JSON.stringify({
+      apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'deep' }, spec: { podSelector: { matchLabels: 'DEEP' } },
+    }).replace('"DEEP"', `${'['.repeat(30_000)}${']'.repeat(30_000)}`)],
+  ])('%s nested without end are an error, and the next document counts', async (_, text) => {
+    const file = write('deep.yaml', text)
+    const { inputErrors } = await loadPolicies([file])
+    expect(inputErrors.length).toBeGreaterThan(0)
+    const { policies } = await loadPolicies([file, write('good.yaml', policyYaml('good'))])
+    expect(policies.map((p) => p.name)).toEqual(['good'])
+  })
+
+  test('the lines of many errors in one document are found in one pass', async () => {
+    const items = Array.from({ length: 300 }, (_, i) => `- {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p${i}}, spec: {podSelector: {}, bogus: 1}}`)
+    const startedAt = performance.now()
+    const { inputErrors } = await loadPolicies([write('many.yaml', `apiVersion: v1\nkind: List\nitems:\n${items.join('\n')}\n`)])
+    expect(inputErrors.map((e) => e.line)).toEqual(items.map((_, i) => i + 4))
+    expect(performance.now() - startedAt).toBeLessThan(20_000)
+  })
+
   test('a missing file, an empty one, an empty folder, binary, wrong encoding', async () => {
     mkdirSync(join(folder, 'nothing'))
     write('empty.yaml', '')

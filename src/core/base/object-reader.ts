@@ -64,6 +64,15 @@ export class ObjectReader {
 const SHOWN_LIMIT = 80
 
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? typeof value
+  const text = jsonOf(value)
   return text.length <= SHOWN_LIMIT ? text : `${text.slice(0, SHOWN_LIMIT)}…`
+}
+
+/** JSON.parse takes any depth, JSON.stringify does not. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? typeof value
+  } catch {
+    return `${typeof value} nested too deeply to be shown`
+  }
 }

@@ -69,7 +69,7 @@ function fromJson(req: Request, body: Buffer): CheckRequest {
   const untilUs = timeField(fields, 'until')
   if (sinceUs !== undefined && untilUs !== undefined && sinceUs >= untilUs) throw new AppError('usage', '"since" is not before "until".', { at: 'since' })
   return {
-    manifests: Buffer.from(typeof policies === 'string' ? policies : JSON.stringify(policies)),
+    manifests: Buffer.from(typeof policies === 'string' ? policies : jsonOf(policies)),
     cluster: textField(fields, 'cluster'), namespace: textField(fields, 'namespace'),
     range: { ...(sinceUs === undefined ? {} : { sinceUs }), ...(untilUs === undefined ? {} : { untilUs }) },
     includeDenied,
@@ -85,6 +85,14 @@ function parseObject(body: Buffer): Readonly<Record<string, unknown>> {
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Readonly<Record<string, unknown>>
   throw new AppError('usage', 'The body must be a JSON object such as {"policies": [...]}.')
+}
+
+function jsonOf(policies: readonly unknown[]): string {
+  try {
+    return JSON.stringify(policies)
+  } catch (error) {
+    throw new AppError('usage', 'The field "policies" is nested too deeply for NetworkPolicy objects.', { cause: error, at: 'policies' })
+  }
 }
 
 function textField(fields: Readonly<Record<string, unknown>>, name: string): string | undefined {
