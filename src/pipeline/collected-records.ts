@@ -1,3 +1,4 @@
+import { presenceWindows } from '../core/aggregate/edge-batch.ts'
 import { US_PER_DAY } from '../core/base/time.ts'
 import type { CoverageEvent, FlowRecord, Rejection } from '../core/flow/flow-record.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
@@ -43,6 +44,8 @@ export class CollectedRecords {
   /** Last instants of the flows. */
   minLastAtUs = Infinity
   maxLastAtUs = -Infinity
+  /** Edge-window rows that the flows make at most: the measure that bounds a batch's memory, about 500 bytes each. */
+  windowRows = 0
   private readonly options: CollectOptions
 
   constructor(options: CollectOptions) {
@@ -67,6 +70,7 @@ export class CollectedRecords {
 
   private addFlow(flow: FlowRecord): void {
     this.flows.push(flow)
+    this.windowRows += presenceWindows(flow)
     if (flow.lastAtUs < this.minLastAtUs) this.minLastAtUs = flow.lastAtUs
     if (flow.lastAtUs > this.maxLastAtUs) this.maxLastAtUs = flow.lastAtUs
   }
@@ -84,7 +88,16 @@ export class CollectedRecords {
     this.problems.addProblem(rejection)
     addInputError(this, { file: this.options.file, line: item.line, message: `${rejection.code}: ${rejection.detail}` })
     if (this.rejections.length >= MAX_REJECTION_ROWS) return
-    const sample = item.raw !== '' ? item.raw : redactText(JSON.stringify(item.value).slice(0, MAX_SAMPLE_CHARACTERS))
+    const sample = item.value === undefined ? item.raw : redactText(sampleOf(item.value))
     this.rejections.push({ format: rejection.format, reason: rejection.code, detail: rejection.detail, position: `line ${item.line}, byte ${item.startOffset}`, sample })
+  }
+}
+
+/** The beginning of a record as JSON. JSON.parse takes any depth, JSON.stringify does not: such a record is evidence enough without its text. */
+function sampleOf(value: unknown): string {
+  try {
+    return JSON.stringify(value).slice(0, MAX_SAMPLE_CHARACTERS)
+  } catch {
+    return '(nested too deeply to be shown)'
   }
 }

@@ -14,6 +14,8 @@ import type { ResumePoint } from './resume-point.ts'
 
 /** Decompressed bytes per transaction at most, for inputs of large records. */
 const BATCH_BYTES = 48 << 20
+/** Edge-window rows per transaction at most, for inputs of long connections: a flow of a day makes 289. About 500 bytes each. */
+const BATCH_WINDOW_ROWS = 250_000
 
 export interface StreamContext {
   readonly writer: BatchWriter
@@ -79,7 +81,7 @@ class StreamRun {
     this.context.report.bytes += chunk.length
     for (const item of this.decoder.push(chunk)) {
       this.collected.add(item)
-      if (this.collected.records >= this.context.batchRecords) await this.flush()
+      if (this.collected.records >= this.context.batchRecords || this.collected.windowRows >= BATCH_WINDOW_ROWS) await this.flush()
     }
     if (this.batchBytes >= BATCH_BYTES) await this.flush()
   }

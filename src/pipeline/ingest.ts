@@ -35,6 +35,8 @@ import { retain } from './retain.ts'
  * repeat after a crash.
  */
 const BATCH_RECORDS = 20_000
+/** Edge-window rows of one body at most, which is stored in one transaction: a flow of a day makes 289. About 500 bytes each. */
+const BODY_WINDOW_ROWS = 1_000_000
 
 export interface IngesterOptions {
   /** The cluster everything is stored under; it wins over what records claim. */
@@ -157,7 +159,12 @@ class DatabaseIngester implements Ingester {
     const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
     const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds })
     const decoder = createDecoder()
-    for (const chunk of chunks) for (const item of decoder.push(chunk)) collected.add(item)
+    for (const chunk of chunks) {
+      for (const item of decoder.push(chunk)) collected.add(item)
+      if (collected.windowRows > BODY_WINDOW_ROWS) {
+        throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
+      }
+    }
     for (const item of decoder.end()) collected.add(item)
     addTotals(report, await this.writer.store(collected, { source: options.source, content: { digest, records: collected.records } }))
     addInputErrors(report, collected.inputErrors)

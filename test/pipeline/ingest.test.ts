@@ -266,3 +266,30 @@ test('stopping between batches keeps what was stored, and the next run goes on f
   expect(stored).toBeGreaterThan(0)
   expect(await ingester.ingestFiles([path])).toMatchObject({ received: 3_000, duplicate: stored, stored: 3_000 - stored })
 })
+
+describe('hostile input', () => {
+  const day = (port: number, fields: object = {}): string => JSON.stringify({
+    start_time: START_US / 1e6, end_time: START_US / 1e6 + 86_400, source_type: 'wep', source_namespace: 'a', source_name_aggr: 'a-*', dest_type: 'wep', dest_namespace: 'b',
+    dest_name_aggr: 'b-*', dest_port: port, proto: 'tcp', action: 'allow', reporter: 'dst', ...fields,
+  })
+
+  test('a record that cannot be read costs only itself, however it is built', async () => {
+    const nested = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+    const bad = [`{"a":${nested}}`, `{"flow":${nested}}`, '{"l4":{"TCP":{"destination_port":1}},"verdict":"FORWARDED","source":{"labels":[{"toString":1}]}}',
+      day(1, { source_labels: { labels: ['DEEP'] } }).replace('"DEEP"', nested), day(2, { source_labels: { labels: [{ toString: 1, valueOf: 1 }] } })]
+    const ingester = await newIngester()
+    const report = await ingester.ingestFiles([newFile([...bad, day(3), ''].join('\n'))])
+    expect(report).toMatchObject({ received: 6, stored: 1 })
+    expect(await selectRejections(database, ingester.clusterId)).toHaveLength(sum(report.rejected))
+    expect(await ingester.ingestBody(Buffer.from([...bad, day(4)].join('\n')), { source: 'http', maxBytes: 1 << 24, isBackfill: true })).toMatchObject({ received: 6, stored: 1 })
+  })
+
+  test('flows that touch very many windows are stored in small batches; a body of them is refused whole', async () => {
+    const ingester = await newIngester(START_US, 20_000)
+    const lines = Array.from({ length: 4000 }, (_, i) => day(1 + (i % 20), { source_ip: `10.${i >> 8}.0.${i & 255}` })).join('\n')
+    await expect(ingester.ingestBody(Buffer.from(lines), { source: 'http', maxBytes: 1 << 24, isBackfill: true })).rejects.toMatchObject({ code: 'too-large' })
+    expect(await count(ingester, 'flows')).toBe(0)
+    expect(await ingester.ingestFiles([newFile(`${lines}\n`)])).toMatchObject({ stored: 4000 })
+    expect(await count(ingester, 'ingest_batches')).toBe(5)
+  })
+})

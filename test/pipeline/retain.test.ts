@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals'
+import { createIngester } from '../../src/pipeline/ingest.ts'
 import { retain } from '../../src/pipeline/retain.ts'
 import { selectEdges } from '../../src/store/read/select-edges.ts'
 import { selectIngestTotals } from '../../src/store/read/select-ingest-totals.ts'
@@ -26,4 +27,20 @@ test('housekeeping changes no result; after 14 days a replay raises counts and n
   expect(outcomes(await createWriter(database, clusterId).store(collect(flows), { source: 'test' }))).toEqual({ stored: 30 })
   const doubled = edges.map((edge) => ({ ...edge, sightings: edge.sightings.map((s) => ({ ...s, flows: 2 * s.flows })) }))
   expect(await selectEdges(database, { clusterId })).toEqual(doubled)
+})
+
+test('absurd counts never stop housekeeping', async () => {
+  const { database } = await createTestDatabase()
+  const ingester = await createIngester(database, { cluster: 'absurd', nowUs: () => START_US })
+  const row = (i: number): string => JSON.stringify({
+    start_time: START_US / 1e6, end_time: START_US / 1e6 + 1, source_type: 'wep', source_namespace: 'a', source_name_aggr: 'a-*', dest_type: 'wep', dest_namespace: 'b',
+    dest_name_aggr: 'b-*', dest_port: 80, proto: 'tcp', action: 'allow', reporter: 'dst', source_ip: `10.0.0.${i}`, num_flows: Number.MAX_SAFE_INTEGER,
+  })
+  for (const half of [0, 1]) {
+    const rows = Array.from({ length: 1500 }, (_, i) => row(i % 250).replace('"num_flows"', `"bytes_in":${half * 1500 + i},"num_flows"`))
+    expect(await ingester.ingestBody(Buffer.from(rows.join('\n')), { source: 'http', maxBytes: 1 << 24 })).toMatchObject({ stored: 1500 })
+  }
+  const edges = await selectEdges(database, { clusterId: ingester.clusterId })
+  await retain(database, ingester.clusterId, START_US)
+  expect(await selectEdges(database, { clusterId: ingester.clusterId })).toEqual(edges)
 })

@@ -11,7 +11,7 @@ import { readAction, readProtocol, readReporter, readSpan, readText, type Span }
 import { Digest, hashText, type TextHash } from './digest.ts'
 import type { IdentityCache } from './identity-cache.ts'
 import { isPoliced, type Located } from './orientation.ts'
-import { PROTOCOL_NUMBERS, readCount } from './ports.ts'
+import { asFlows, PROTOCOL_NUMBERS, readCount } from './ports.ts'
 import { ignored, isObject, reject, wrongType, type RawObject } from './problems.ts'
 
 const UNROUTABLE = ignored('calico-enterprise', 'multicast-or-link-local')
@@ -84,7 +84,7 @@ export class CalicoNormalizer {
       side,
       observedVerdict,
       node,
-      flows: Math.max(1, flows),
+      flows: asFlows(flows),
       digestHi: this.#digest.a,
       digestLo: this.#digest.b,
     }

@@ -1,6 +1,6 @@
 import type { Ignored, ObservedVerdict, Protocol, Rejection } from '../flow/flow-record.ts'
 import { EVENT_POLICY_VERDICT, isPolicyDrop, readVerdict } from './hubble-enums.ts'
-import { readCount, readPort } from './ports.ts'
+import { asFlows, readCount, readPort } from './ports.ts'
 import { ignored, isObject, reject, shown, wrongType, type RawObject } from './problems.ts'
 
 const EMPTY = ignored('hubble', 'empty')
@@ -104,7 +104,7 @@ export function readFlowCount(aggregate: unknown): number | Rejection {
     if (count === undefined) return reject('hubble', 'wrong-type', `aggregate.${field}: expected a count, got ${shown(value)}`)
     sum += count
   }
-  return Math.max(1, Math.min(sum, Number.MAX_SAFE_INTEGER))
+  return asFlows(sum)
 }
 
 /** True when a Service object names a Service. */

@@ -18,5 +18,13 @@ export function readCount(value: unknown): number | undefined {
   return typeof number === 'number' && Number.isFinite(number) && number >= 0 ? Math.floor(Math.min(number, Number.MAX_SAFE_INTEGER)) : undefined
 }
 
+/** Flows one record may stand for: more than any can mean, and so little that no sum of them leaves 64 bits. */
+const MAX_FLOWS = 4_294_967_295
+
+/** A count as the number of flows that a record stands for: at least one. */
+export function asFlows(count: number): number {
+  return Math.max(1, Math.min(count, MAX_FLOWS))
+}
+
 /** Stable numbers of the protocols, for digests. */
 export const PROTOCOL_NUMBERS: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
