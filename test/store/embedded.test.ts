@@ -70,6 +70,25 @@ test('a lock whose process was killed is taken over, and half a data folder is m
   expect(existsSync(join(folder, 'lock'))).toBe(false)
 })
 
+test('a lock that this process left when it had the same number before, as in a restarted container, is taken over', async () => {
+  const folder = join(root, 'same-number')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'lock'), String(process.pid))
+  const startedAt = performance.now()
+  await (await startEmbedded({ folder, isThrowaway: true })).stop()
+  expect(performance.now() - startedAt).toBeLessThan(50_000)
+  expect(existsSync(join(folder, 'lock'))).toBe(false)
+})
+
+test('a folder that is used for something else is left alone', async () => {
+  const folder = join(root, 'project')
+  mkdirSync(folder)
+  writeFileSync(join(folder, '.gitignore'), 'node_modules\n')
+  chmodSync(folder, 0o755)
+  await expect(startEmbedded({ folder })).rejects.toThrow(`${folder} holds other files, such as .gitignore. Give the embedded database a folder of its own (FLOWFENCE_DATA_DIR).`)
+  expect([mode(folder), readFileSync(join(folder, '.gitignore'), 'utf8')]).toEqual([0o755, 'node_modules\n'])
+})
+
 test('a data folder without credentials is refused with the next step', async () => {
   const folder = join(root, 'lost')
   await (await startEmbedded({ folder, isThrowaway: true })).stop()

@@ -73,7 +73,18 @@ function connectionString({ password, port }: Credentials, database: string): st
   return `postgres://postgres:${password}@127.0.0.1:${port}/${database}`
 }
 
+/** What the folder may hold beside a file system's own `lost+found`: by these it is known to be ours. */
+const OWN_ENTRIES = ['credentials.json', 'lock', 'password', 'postgres', 'postgres.new', 'users']
+
+/** Its permissions are changed and its files hidden from git, so a folder that somebody uses for something else is left alone. */
+async function refuseForeignFolder(folder: string): Promise<void> {
+  const entries = (await readdir(folder).catch(() => [])).filter((name) => name !== 'lost+found')
+  if (entries.length === 0 || entries.some((name) => OWN_ENTRIES.includes(name))) return
+  throw new AppError('unavailable', `${folder} holds other files, such as ${entries[0] ?? ''}. Give the embedded database a folder of its own (FLOWFENCE_DATA_DIR).`)
+}
+
 async function createFolder(folder: string, user: ServerUser | undefined): Promise<void> {
+  await refuseForeignFolder(folder)
   await mkdir(join(folder, 'users'), { recursive: true, mode: 0o700 })
   // Started by root, the server runs as another user, who must be able to walk through the folder to his data.
   await chmod(folder, user === undefined ? 0o700 : 0o711)
@@ -88,19 +99,30 @@ async function createFolder(folder: string, user: ServerUser | undefined): Promi
   }
 }
 
-/** Takes the folder's lock file; a lock whose process is gone is taken over. */
+/** Lock files that this process holds. */
+const heldLocks = new Set<string>()
+
+/**
+ * Takes the folder's lock file; a lock whose process is gone is taken over. So is one with the number of this process that it does not hold: in
+ * a container that was killed and started again, flowfence has the same number each time.
+ */
 async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, 'lock')
   const giveUpAt = performance.now() + LOCK_TIMEOUT_MS
   for (;;) {
     try {
       await writeFile(path, String(process.pid), { flag: 'wx', mode: 0o600 })
-      return () => rm(path, { force: true })
+      heldLocks.add(path)
+      return () => {
+        heldLocks.delete(path)
+        return rm(path, { force: true })
+      }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
     const owner = Number(await readFile(path, 'utf8').catch(() => ''))
-    if (owner > 0 && !isAlive(owner)) await removeStaleLock(path, owner)
+    const isStale = owner === process.pid ? !heldLocks.has(path) : owner > 0 && !isAlive(owner)
+    if (isStale) await removeStaleLock(path, owner)
     if (performance.now() > giveUpAt) {
       throw new AppError('unavailable', `Another flowfence process (${owner}) holds ${path}. Wait for it, or remove the file if it does not run any more.`)
     }
