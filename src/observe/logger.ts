@@ -38,8 +38,9 @@ function scrubbing(destination: DestinationStream, scrub: (text: string) => stri
 export function createScrubber(secrets: readonly string[]): (text: string) => string {
   // A very short secret would blank out ordinary words; as it is JSON text that gets searched, its escaped form is too.
   const known = secrets.filter((s) => s.length >= 4).flatMap((s) => [s, JSON.stringify(s).slice(1, -1)])
+  // The patterns are bounded: paths and error messages hold foreign text, and each line is searched on the event loop.
   return (text) => {
-    let clean = text.replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@"]*):[^\s@"]+@/gi, '$1:[secret]@').replace(/\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}/gi, '$1 [secret]')
+    let clean = text.replace(/(:\/\/[^\s:/@"]{0,256}):[^\s@"]{1,1024}@/g, '$1:[secret]@').replace(/\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}/gi, '$1 [secret]')
     for (const secret of known) clean = clean.replaceAll(secret, '[secret]')
     return clean
   }

@@ -33,6 +33,12 @@ describe('log', () => {
     expect(text).toContain('postgres://flow:[secret]@db:5432/x')
   })
 
+  test.each(['a', 'a.', 'a://b:', '://', 'bearer ', 'bearer', ' '])('is written in time linear in the text, whatever it repeats: %j', (piece) => {
+    const startedAt = performance.now()
+    logged((log) => log.info(piece.repeat(300_000 / piece.length)))
+    expect(performance.now() - startedAt).toBeLessThan(3000)
+  })
+
   test('control characters of foreign text never reach the terminal', () => {
     expect(logged((log) => log.warn({ pod: '\u001b[2Jevil' }, 'x'))).not.toContain('\u001b')
   })

@@ -8,9 +8,10 @@ import express from 'express'
 import type { Express, Request, RequestHandler, Response } from 'express'
 import { AppError } from '../../core/base/app-error.ts'
 import { renderHomePage } from '../render/home-page.ts'
-import type { ApiContext } from './context.ts'
+import type { ApiContext, ApiStore } from './context.ts'
 import type { Endpoint } from './endpoint.ts'
 import { guard } from './guard.ts'
+import { Limiter } from './limiter.ts'
 import { problemHandler, sendProblem } from './problem.ts'
 import { checkEndpoints } from './routes/check.ts'
 import { healthEndpoints } from './routes/health.ts'
@@ -28,12 +29,22 @@ export function createApp(context: ApiContext): Express {
   app.use(securityHeaders)
   app.use(observeRequests(context))
   app.use(guard({ apiKey: context.apiKey, port: context.port, events: context.metrics.events }))
-  addEndpoints(app, endpointsOf(context))
+  addEndpoints(app, endpointsOf({ ...context, store: limitReads(context.store) }))
   app.use((req) => {
     throw new AppError('not-found', `There is nothing at ${req.path}. GET / lists what there is.`)
   })
   app.use(problemHandler(context.logger))
   return app
+}
+
+/** Reads of all observed traffic at a time, and in line. More: more memory, up to a few times what the edges take; computing takes turns anyway. */
+const READS = 2
+const WAITING_READS = 64
+
+function limitReads(store: ApiStore): ApiStore {
+  const refusal = `${READS} questions about the observed traffic are being answered and ${WAITING_READS} wait. Try again later.`
+  const limiter = new Limiter({ limit: READS, maxWaiting: WAITING_READS, refusal })
+  return { ...store, observe: (query) => limiter.run(() => store.observe(query)) }
 }
 
 function endpointsOf(context: ApiContext): Endpoint[] {

@@ -4,12 +4,15 @@ import { AppError } from '../../core/base/app-error.ts'
 export class Limiter {
   readonly #limit: number
   readonly #maxWaiting: number
+  readonly #refusal: string
   readonly #waiting: (() => void)[] = []
   #running = 0
 
-  constructor(options: { readonly limit: number; readonly maxWaiting: number }) {
+  /** `refusal` tells the client what there is too much of, and the next step. */
+  constructor(options: { readonly limit: number; readonly maxWaiting: number; readonly refusal: string }) {
     this.#limit = options.limit
     this.#maxWaiting = options.maxWaiting
+    this.#refusal = options.refusal
   }
 
   async run<T>(task: () => Promise<T>): Promise<T> {
@@ -27,7 +30,7 @@ export class Limiter {
       return
     }
     if (this.#waiting.length >= this.#maxWaiting) {
-      throw new AppError('unavailable', `${this.#limit} bodies are being read and ${this.#waiting.length} wait. Try again later, or raise FLOWFENCE_INGEST_CONCURRENCY.`, { retryable: true })
+      throw new AppError('unavailable', this.#refusal, { retryable: true })
     }
     // The one that leaves hands its place over, so #running stays.
     await new Promise<void>((enter) => this.#waiting.push(enter))

@@ -149,3 +149,12 @@ test('GET / lists every endpoint as inert HTML', async () => {
   for (const path of ['/api/v1/ingest/flows', '/api/v1/edges', '/readyz', '/metrics']) expect(text).toContain(path)
   expect(text).not.toContain('<script')
 })
+
+test('a flood of questions is answered or told to come again, never all computed at once', async () => {
+  const answers = await Promise.all(Array.from({ length: 120 }, () => get('/api/v1/edges?limit=1')))
+  const refused = answers.filter((a) => a.status === 503)
+  expect(answers.filter((a) => a.status === 200).length).toBeGreaterThanOrEqual(66)
+  expect(refused.length + answers.filter((a) => a.status === 200).length).toBe(120)
+  for (const answer of refused) expect([answer.json.code, answer.headers.get('retry-after')]).toEqual(['unavailable', '5'])
+  expect((await get('/api/v1/edges?limit=1')).status).toBe(200)
+})

@@ -15,7 +15,9 @@ const WAITING_PER_PLACE = 16
 /** `POST /api/v1/ingest/flows`: one body of flow records; idempotent. */
 export function ingestEndpoints(context: ApiContext): Endpoint[] {
   const { store, metrics: { events }, logger, ingestConcurrency } = context
-  const limiter = new Limiter({ limit: ingestConcurrency, maxWaiting: ingestConcurrency * WAITING_PER_PLACE })
+  const maxWaiting = ingestConcurrency * WAITING_PER_PLACE
+  const refusal = `${ingestConcurrency} bodies are being read and ${maxWaiting} wait. Try again later, or raise FLOWFENCE_INGEST_CONCURRENCY.`
+  const limiter = new Limiter({ limit: ingestConcurrency, maxWaiting, refusal })
   return [{
     method: 'POST',
     path: '/api/v1/ingest/flows',
