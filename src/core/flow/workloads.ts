@@ -39,6 +39,15 @@ export interface WorkloadIndex {
   of(identity: Identity): Workload | undefined
 }
 
+/** Keys that Cilium's identities carry: where one of them lacks such a key, the pod has no such label. */
+export function collectRelevantKeys(workloads: Iterable<Workload>): ReadonlySet<string> {
+  const keys = new Set<string>()
+  for (const { identities } of workloads) {
+    for (const i of identities) if (i.labelQuality === 'identity-subset') for (const key of Object.keys(i.labels)) keys.add(key)
+  }
+  return keys
+}
+
 /** Kinds that a pod's name proves well enough to join differing label sets of one workload. */
 const JOINING_KINDS = new Set(['Deployment', 'StatefulSet', 'CronJob', 'DaemonSet', 'Job', 'DeploymentConfig'])
 
@@ -174,7 +183,7 @@ function buildWorkload(pods: readonly Identity[], rules: LabelRules): Workload {
     cluster: first.cluster,
     namespace: first.namespace,
     ref,
-    display: ref === null ? `${first.namespace}/{${labelsText(labelSets[0] ?? {})}}` : `${first.namespace}/${ref.name} (${ref.kind})`,
+    display: `${first.namespace}/${ref !== null ? `${ref.name} (${ref.kind})` : hasLabels || first.name === '' ? `{${labelsText(labelSets[0] ?? {})}}` : first.name}`,
     identities,
     labelSets,
     setQualities: sets.map((s) => s.quality),

@@ -12,7 +12,7 @@ import { compilePolicies } from '../evaluate/compile.ts'
 import { parseNetworkPolicy } from '../policy/parse-network-policy.ts'
 import type { NetworkPolicy } from '../policy/network-policy.ts'
 import { policyToObject } from '../policy/print-network-policy.ts'
-import { layerNamespaces } from './namespace-layers.ts'
+import { ALLOW_DNS, layerNamespaces } from './namespace-layers.ts'
 import type { NamespaceLayer } from './namespace-layers.ts'
 import { draftToObject } from './policy-draft.ts'
 import type { RuleDraft } from './policy-draft.ts'
@@ -28,13 +28,15 @@ export interface Certified {
   readonly certificate: Certificate
 }
 
-export function certify(drafts: readonly SubjectDraft[], known: readonly Workload[]): Certified {
+/** `requested`: the namespace that was asked for, if one was. */
+export function certify(drafts: readonly SubjectDraft[], known: readonly Workload[], requested?: string): Certified {
   let subjects = drafts
   const refused: Failure[] = []
   for (;;) {
-    const layers = layerNamespaces(subjects.map((s) => s.draft), known)
+    const layers = layerNamespaces(subjects.map((s) => s.draft), known, requested)
     const objects = [...subjects.map((s) => draftToObject(s.draft)), ...layers.flatMap((l) => l.objects)]
     const policies = objects.map(parsed)
+    invariant(new Set(policies.map((p) => `${p.namespace}/${p.name}`)).size === policies.length, 'two generated policies have one name', { names: policies.map((p) => p.name) })
     const verification = verifyPolicies(compilePolicies(policies, { ipBlockMatchesPods: false }), expect(subjects, layers, known), known)
     if (verification.failures.length === 0) {
       const certificate = certificateOf({ subjects, layers, known, verification })
@@ -106,8 +108,29 @@ function certificateOf(input: CertificateInput): Certificate {
       cellsChecked: verification.cellsChecked,
       outside: 'every IPv4 and IPv6 address',
       labelQuality: Object.fromEntries(Object.entries(quality).sort((a, b) => compareText(a[0], b[0]))),
+      ...assumptionsOf(input),
     },
     widenings: wideningsOf(subjects, layers),
+  }
+}
+
+/** What selectors rest on that no log can tell: labels which label sets may lack, and workloads whose labels are not known. */
+function assumptionsOf({ subjects, layers, known }: CertificateInput): Pick<Certificate['universe'], 'assumedAbsent' | 'withoutLabels'> {
+  const assumed = new Set<string>()
+  const namespaces = new Set<string>()
+  const pickedBy = subjects.map(({ draft }) => {
+    const peers = [...draft.rules.values()].flat().flatMap((r) => r.peers).flatMap((p) => (p.kind === 'pods' ? [p] : []))
+    const picked = [draft, ...peers]
+    for (const { workload, selector } of picked) {
+      namespaces.add(workload.namespace)
+      if (selector.assumesAbsent === true) assumed.add(workload.key)
+    }
+    return [`${draft.workload.namespace}/${draft.name}`, picked.map((p) => p.workload.key)] as const
+  })
+  const layered = layers.map((l) => [`${l.namespace}/${ALLOW_DNS}`, l.dnsServers.map((w) => w.key)] as const)
+  return {
+    assumedAbsent: [...pickedBy, ...layered].filter(([, keys]) => keys.some((key) => assumed.has(key))).map(([name]) => name).sort(compareText),
+    withoutLabels: known.filter((w) => w.labelSets.length === 0 && namespaces.has(w.namespace)).map((w) => w.display).sort(compareText),
   }
 }
 
@@ -141,7 +164,7 @@ function wideningsOf(subjects: readonly SubjectDraft[], layers: readonly Namespa
     text: 'DNS was seen over one of UDP and TCP; both are allowed on port 53, because long answers are asked again over TCP.',
   }))
   const layered = layers.filter((l) => l.dnsServers.length > 0).map((l): Widening => ({
-    policy: `${l.namespace}/allow-dns`,
+    policy: `${l.namespace}/${ALLOW_DNS}`,
     reason: 'namespace-dns',
     text: `Every pod of ${l.namespace}, also a future one, may ask ${l.dnsServers.map((w) => w.display).join(', ')} on UDP and TCP 53.`,
   }))

@@ -9,7 +9,6 @@
 import { compareText, sortedBy } from '../base/order.ts'
 import { edgeOrderKey } from '../flow/edge-view.ts'
 import type { EdgeView } from '../flow/edge-view.ts'
-import type { Labels } from '../flow/end.ts'
 import type { TrafficEdge } from '../flow/traffic.ts'
 import type { Workload } from '../flow/workloads.ts'
 import type { Direction } from '../policy/network-policy.ts'
@@ -21,8 +20,9 @@ import type { Cover } from './cover-cells.ts'
 import { namePolicies } from './name-policies.ts'
 import type { RuleDraft } from './policy-draft.ts'
 import type { RecommendationDocument, RefusedWorkload, ReviewItem } from './recommendation.ts'
+import { peerProblem, refusalReason } from './refuse-workload.ts'
 import { reviewText } from './review-text.ts'
-import { findExactSelector } from './select-workload.ts'
+import { selectWorkloads } from './select-workload.ts'
 import type { ExactSelector } from './select-workload.ts'
 import type { SubjectDraft } from './subject-draft.ts'
 
@@ -36,12 +36,12 @@ export type Generated = Pick<RecommendationDocument, 'policies' | 'certificate' 
 export function generatePolicies(traffic: readonly TrafficEdge[], known: readonly Workload[], options: GenerateOptions): Generated {
   const own = known.filter((w) => w.cluster === options.cluster)
   const inScope = (w: Workload): boolean => options.namespace === undefined || w.namespace === options.namespace
-  const selectors = selectAll(own)
+  const selectors = selectWorkloads(own)
   const acceptance = acceptTraffic(traffic, options)
   const { usable, review } = holdBackPeers(acceptance.accepted, selectors)
   const refused = refuseUnselectable(usable, selectors, inScope)
   const subjects = draftSubjects(usable.filter((e) => inScope(e.subject) && selectors.has(e.subject.key)), selectors)
-  const certified = certify(subjects, own)
+  const certified = certify(subjects, own, options.namespace)
   const kept = new Set(certified.subjects.map((s) => s.draft.workload.key))
   const notVerified = certified.failures.map((f): RefusedWorkload => ({
     workload: f.workload.display, reason: { code: 'not-verified', text: `Verification refused the policy: ${f.text}.` },
@@ -56,42 +56,23 @@ export function generatePolicies(traffic: readonly TrafficEdge[], known: readonl
   }
 }
 
-function selectAll(known: readonly Workload[]): Map<string, ExactSelector> {
-  const byNamespace = new Map<string, Workload[]>()
-  for (const w of known) byNamespace.set(w.namespace, [...(byNamespace.get(w.namespace) ?? []), w])
-  const selectors = new Map<string, ExactSelector>()
-  for (const members of byNamespace.values()) {
-    for (const workload of members) {
-      const others: Labels[] = members.flatMap((m) => (m === workload ? [] : m.labelSets))
-      const selector = findExactSelector(workload, others)
-      if (selector !== undefined) selectors.set(workload.key, selector)
-    }
-  }
-  return selectors
-}
-
 /** A peer that no selector picks exactly becomes no rule: an empty or wider selector would open the port to others. */
 function holdBackPeers(accepted: readonly AcceptedEdge[], selectors: ReadonlyMap<string, ExactSelector>): { usable: AcceptedEdge[]; review: ReviewItem[] } {
   const usable: AcceptedEdge[] = []
   const review: ReviewItem[] = []
   for (const edge of accepted) {
     if (edge.peer.kind === 'address' || selectors.has(edge.peer.workload.key)) usable.push(edge)
-    else review.push({ edge: edge.edge, direction: edge.direction, reason: { code: 'peer-not-selectable', text: reviewText('peer-not-selectable') } })
+    else {
+      const code = peerProblem(edge.peer.workload)
+      review.push({ edge: edge.edge, direction: edge.direction, reason: { code, text: reviewText(code) } })
+    }
   }
   return { usable, review }
 }
 
 function refuseUnselectable(accepted: readonly AcceptedEdge[], selectors: ReadonlyMap<string, ExactSelector>, inScope: (w: Workload) => boolean): RefusedWorkload[] {
   const subjects = new Map(accepted.filter((e) => !selectors.has(e.subject.key) && inScope(e.subject)).map((e) => [e.subject.key, e.subject]))
-  return [...subjects.values()].map((w) => {
-    const hasLabels = w.labelSets.some((labels) => Object.keys(labels).length > 0)
-    return {
-      workload: w.display,
-      reason: hasLabels
-        ? { code: 'not-selectable', text: 'No label selector picks exactly this workload: every usable label set also matches pods of another workload. Give its pod template a label of its own.' }
-        : { code: 'no-labels', text: 'Its pods carry no usable label (none in the log, or only per-release ones). An empty selector would take in the whole namespace, so nothing is generated. Add a label to the pod template.' },
-    }
-  })
+  return [...subjects.values()].map((w) => ({ workload: w.display, reason: refusalReason(w) }))
 }
 
 function draftSubjects(accepted: readonly AcceptedEdge[], selectors: ReadonlyMap<string, ExactSelector>): SubjectDraft[] {

@@ -2,7 +2,8 @@
  * Namespace layers (DESIGN.md §3.5): default-deny per direction, and DNS for everybody where egress is denied by default.
  *
  * A layer is emitted only for a direction in which every known workload of the namespace has a policy with accepted evidence:
- * otherwise it would cut off a workload that was merely silent. Layers are marked `declared`; what they admit beyond the evidence is listed as a widening.
+ * otherwise it would cut off a workload that was merely silent; never for kube-system unless asked for, because much of what runs
+ * there is silent for long. Layers are marked `declared`; what they admit beyond the evidence is listed as a widening.
  */
 import { compareText, sortedBy } from '../base/order.ts'
 import type { Workload } from '../flow/workloads.ts'
@@ -11,8 +12,11 @@ import { DNS_PORT } from './cover-cells.ts'
 import { peerObject } from './policy-draft.ts'
 import type { PeerDraft, PolicyDraft } from './policy-draft.ts'
 
+/** Name of the layer that lets everybody ask for DNS. */
+export const ALLOW_DNS = 'allow-dns'
+
 /** Names that layers have in every namespace; no workload's policy may have one. */
-export const LAYER_NAMES: ReadonlySet<string> = new Set(['default-deny-ingress', 'default-deny-egress', 'allow-dns'])
+export const LAYER_NAMES: ReadonlySet<string> = new Set(['default-deny-ingress', 'default-deny-egress', ALLOW_DNS])
 
 export interface NamespaceLayer {
   readonly namespace: string
@@ -22,8 +26,12 @@ export interface NamespaceLayer {
   readonly dnsServers: readonly Workload[]
 }
 
-export function layerNamespaces(drafts: readonly PolicyDraft[], known: readonly Workload[]): NamespaceLayer[] {
-  const namespaces = [...new Set(drafts.map((d) => d.workload.namespace))].sort(compareText)
+/** The cluster's own namespace. */
+const SYSTEM_NAMESPACE = 'kube-system'
+
+/** `requested`: the namespace that was asked for, if one was. */
+export function layerNamespaces(drafts: readonly PolicyDraft[], known: readonly Workload[], requested?: string): NamespaceLayer[] {
+  const namespaces = [...new Set(drafts.map((d) => d.workload.namespace))].filter((n) => n !== SYSTEM_NAMESPACE || n === requested).sort(compareText)
   const draftOf = new Map(drafts.map((d) => [d.workload.key, d]))
   return namespaces.flatMap((namespace) => {
     const members = known.filter((w) => w.namespace === namespace)
@@ -38,7 +46,7 @@ function buildLayer(namespace: string, direction: Direction, drafts: readonly Po
   const deny = layerObject(namespace, `default-deny-${direction}`, { podSelector: {}, policyTypes: [policyType] })
   const dns = direction === 'egress' ? dnsPeers(drafts) : []
   if (dns.length === 0) return { namespace, direction, objects: [deny], dnsServers: [] }
-  const allow = layerObject(namespace, 'allow-dns', {
+  const allow = layerObject(namespace, ALLOW_DNS, {
     podSelector: {},
     egress: [{
       to: dns.map((peer) => peerObject(peer, namespace)),
@@ -64,14 +72,18 @@ function layerObject(namespace: string, name: string, spec: Record<string, unkno
 
 type PodsPeer = Extract<PeerDraft, { kind: 'pods' }>
 
-/** The pods that workloads of the namespace were seen asking for DNS over UDP. */
+/**
+ * The pods that workloads of the namespace were seen asking for DNS over UDP: those of the cluster, and others that every
+ * workload which asks for DNS asks. What only some of them ask is not for everybody.
+ */
 function dnsPeers(drafts: readonly PolicyDraft[]): PodsPeer[] {
-  const peers = new Map<string, PodsPeer>()
-  for (const draft of drafts) {
-    for (const rule of draft.rules.get('egress') ?? []) {
-      if (rule.ports.get('UDP')?.has(DNS_PORT) !== true) continue
-      for (const peer of rule.peers) if (peer.kind === 'pods') peers.set(peer.workload.key, peer)
-    }
-  }
-  return sortedBy(peers.values(), (p) => p.workload.key)
+  const asked = drafts.map(askedForDns).filter((peers) => peers.size > 0)
+  const peers = new Map(asked.flatMap((own) => [...own]))
+  const isForAll = (p: PodsPeer): boolean => p.workload.namespace === SYSTEM_NAMESPACE || asked.every((own) => own.has(p.workload.key))
+  return sortedBy([...peers.values()].filter(isForAll), (p) => p.workload.key)
+}
+
+function askedForDns(draft: PolicyDraft): Map<string, PodsPeer> {
+  const rules = (draft.rules.get('egress') ?? []).filter((r) => r.ports.get('UDP')?.has(DNS_PORT) === true)
+  return new Map(rules.flatMap((r) => r.peers).flatMap((peer) => (peer.kind === 'pods' ? [[peer.workload.key, peer] as const] : [])))
 }

@@ -15,6 +15,7 @@ export type ReviewCode =
   | 'may-be-node' // a private address in a log that cannot tell nodes from the outside
   | 'may-be-pod' // an outside address inside a network where pods live
   | 'peer-not-selectable' // no selector picks exactly the peer
+  | 'invalid-namespace' // the peer's namespace is not a name Kubernetes accepts
   | 'foreign-cluster' // the peer is a pod of another cluster: NetworkPolicy cannot select it
   | 'no-evidence' // no accepted traffic in a direction: it is left open, and the namespace's default-deny is withheld
 
@@ -29,7 +30,7 @@ export interface ReviewItem {
 export interface RefusedWorkload {
   /** `namespace/name (Kind)`. */
   readonly workload: string
-  readonly reason: { readonly code: 'no-labels' | 'not-selectable' | 'not-verified'; readonly text: string }
+  readonly reason: { readonly code: 'no-labels' | 'not-selectable' | 'invalid-namespace' | 'not-verified'; readonly text: string }
 }
 
 /** Cells that the policies admit on purpose beyond the evidence. */
@@ -55,6 +56,10 @@ export interface Certificate {
     readonly cellsChecked: number
     readonly outside: string
     readonly labelQuality: Readonly<Record<string, number>>
+    /** `ns/name` of the policies that are exact only if labels which a group of pods does not share (Calico, templates) are on none of them. */
+    readonly assumedAbsent: readonly string[]
+    /** Workloads whose labels are not in the log, in namespaces that selectors pick from: a selector may match them as well. */
+    readonly withoutLabels: readonly string[]
   }
   readonly widenings: readonly Widening[]
 }

@@ -14,6 +14,7 @@ import type { Labels } from '../flow/end.ts'
 import type { Identity } from '../flow/identity.ts'
 import { labelsKey } from '../flow/identity.ts'
 import type { LabelRules } from '../flow/label-rules.ts'
+import { collectRelevantKeys } from '../flow/workloads.ts'
 import type { WorkloadIndex } from '../flow/workloads.ts'
 import type { AddressProblem } from '../generate/accept.ts'
 import { parseAddress } from '../sets/address.ts'
@@ -32,7 +33,7 @@ export interface EndContext {
 export type DescribeEnds = (identity: Identity, address?: string) => readonly EvalEnd[]
 
 export function createEndDescriber(context: EndContext): DescribeEnds {
-  const relevantKeys = collectRelevantKeys(context.workloads)
+  const relevantKeys = collectRelevantKeys(context.workloads.workloads)
   const podAddresses = AddressSet.fromCidrs([...context.podNetworks.flatMap((text) => parseCidr(text) ?? []), ...(context.snapshot?.nodes ?? []).flatMap((n) => n.podCidrs)])
   // The evaluator remembers what it found out by end, so that equal ends must be one object.
   const cache = new Map<string, readonly EvalEnd[]>()
@@ -45,14 +46,6 @@ export function createEndDescriber(context: EndContext): DescribeEnds {
     }
     return ends
   }
-}
-
-function collectRelevantKeys(workloads: WorkloadIndex): ReadonlySet<string> {
-  const keys = new Set<string>()
-  for (const w of workloads.workloads) {
-    for (const i of w.identities) if (i.labelQuality === 'identity-subset') for (const key of Object.keys(i.labels)) keys.add(key)
-  }
-  return keys
 }
 
 /** An address that may be a pod nobody could name is judged as an unknown pod, one that may be a node as a node. */

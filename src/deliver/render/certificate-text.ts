@@ -3,6 +3,8 @@ import { countText } from './edge-text.ts'
 import { escapeText } from './escape-text.ts'
 import { wrapText } from './wrap-text.ts'
 
+const LISTED = 5
+
 /** The certificate in words and numbers, one statement per line, indented. */
 export function renderCertificate(certificate: Certificate): string {
   const { universe, rules } = certificate
@@ -17,9 +19,17 @@ export function renderCertificate(certificate: Certificate): string {
       + `${universe.protocols.join(', ')} ports ${universe.ports}, outside addresses: ${universe.outside}`,
     `questions asked: ${universe.cellsChecked} (subject, direction, peer, protocol, ports)`,
     `labels in the logs: ${qualityText(universe.labelQuality)}`,
+    ...(universe.assumedAbsent.length === 0 ? [] : [`assumed in ${listText(universe.assumedAbsent)}: labels that the pods of a group do not share are absent from all of them`]),
+    ...(universe.withoutLabels.length === 0 ? [] : [`labels not in the logs of ${listText(universe.withoutLabels)}: a selector of the namespace may pick them as well`]),
     ...certificate.widenings.map((w) => `widening in ${w.policy}: ${w.text}`),
   ]
   return lines.map((line) => wrapText(escapeText(line), '  ', '      ')).join('')
+}
+
+/** The first few; all of them are in the JSON document. */
+function listText(names: readonly string[]): string {
+  const rest = names.length - LISTED
+  return names.slice(0, LISTED).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
 }
 
 function statement(holds: boolean, name: string, meaning: string): string {

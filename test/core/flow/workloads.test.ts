@@ -123,6 +123,7 @@ describe('grouping identities into workloads', () => {
     const bare = (name: string): Identity => createIdentity({ ...pod('shop/', {}), name })
     const { workloads } = groupWorkloads([bare('a'), bare('b')], compileLabelRules([]))
     expect(new Set(workloads.map((w) => w.key)).size).toBe(2)
+    expect(workloads.map((w) => w.display)).toEqual(['shop/a', 'shop/b'])
   })
 
   test('a label set is as well described as the best of its pods', () => {

@@ -3,7 +3,7 @@ import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import type { Identity } from '../../../src/core/flow/identity.ts'
 import type { Labels } from '../../../src/core/flow/end.ts'
-import { findExactSelector, isLabelKey, isLabelValue } from '../../../src/core/generate/select-workload.ts'
+import { isLabelKey, isLabelValue, selectWorkloads } from '../../../src/core/generate/select-workload.ts'
 import { pod } from '../../support/observed-edges.ts'
 import { createRandom, rounds } from '../../support/random.ts'
 
@@ -12,7 +12,7 @@ function selectorOf(first: Identity, ...others: Identity[]): string {
   const index = groupWorkloads([first, ...others], compileLabelRules([first, ...others]))
   const workload = index.of(first)
   if (workload === undefined) return 'none'
-  const selector = findExactSelector(workload, index.workloads.filter((w) => w !== workload).flatMap((w) => w.labelSets))
+  const selector = selectWorkloads(index.workloads).get(workload.key)
   if (selector === undefined) return 'none'
   return [...Object.entries(selector.matchLabels).map(([k, v]) => `${k}=${v}`), ...selector.matchIn.map((t) => `${t.key} in (${t.values.join(',')})`)].join(' ')
 }
@@ -61,9 +61,10 @@ describe('choosing a selector', () => {
       const identities = Array.from({ length: 2 + random.int(6) }, (_, i) =>
         pod(`s/w${Math.floor(i / 2)}`, Object.fromEntries(['app', 'tier', 'zone', 'x'].filter(() => random.chance(0.7)).map((k) => [k, `v${random.int(3)}`]))))
       const index = groupWorkloads(identities, compileLabelRules([]))
+      const selectors = selectWorkloads(index.workloads)
       for (const workload of index.workloads) {
         const others = index.workloads.filter((w) => w !== workload).flatMap((w) => w.labelSets)
-        const selector = findExactSelector(workload, others)
+        const selector = selectors.get(workload.key)
         if (selector === undefined) continue
         const matches = (labels: Labels): boolean =>
           Object.entries(selector.matchLabels).every(([k, v]) => labels[k] === v) && selector.matchIn.every((t) => t.values.includes(labels[t.key] ?? ''))
