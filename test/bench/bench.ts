@@ -20,6 +20,7 @@ import { startEmbedded } from '../../src/store/db/embedded.ts'
 import { migrate } from '../../src/store/db/migrate.ts'
 import { isWithin, medianSeconds, printLine, secondsOf } from './measure.ts'
 import type { Line } from './measure.ts'
+import { syntheticEdges } from './synthetic-edges.ts'
 
 const START_US = Date.UTC(2026, 0, 1) * 1000
 const REFERENCE_LINES = 200_000
@@ -126,6 +127,16 @@ async function benchRecommend(folder: string, parseReference: () => Promise<numb
   report({ name: '  ... as a multiple of JSON.parse of 200,000 lines', value: seconds / reference, unit: 'x' })
 }
 
+async function benchLargeRecommend(parseReference: () => Promise<number>): Promise<void> {
+  const edges = syntheticEdges(1_000)
+  const observed = { edges, podNetworks: [], sinceUs: null, untilUs: null }
+  const seconds = await medianSeconds(3, () => {
+    const { certificate } = recommend(observed, { cluster: 'default' })
+    if (!certificate.sound || !certificate.tight || certificate.rules.count === 0) throw new Error('not verified')
+  })
+  report({ name: `recommend on 1,000 workloads, ${edges.length} edges, verified`, value: seconds / await parseReference(), unit: 'x JSON.parse', limit: { atMost: 2 } })
+}
+
 async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'flowfence-bench-'))
   const server = await startEmbedded({ folder: `${folder}-pg`, isThrowaway: true })
@@ -135,6 +146,7 @@ async function main(): Promise<void> {
     await copyReference(database)
     await benchIngest(database, server.connectionString, folder)
     await benchRecommend(folder, () => parseSeconds(join(folder, 'flows.ndjson')))
+    await benchLargeRecommend(() => parseSeconds(join(folder, 'flows.ndjson')))
   } finally {
     await database.close()
     await server.stop()
