@@ -20,6 +20,9 @@ import type { Direction } from '../policy/network-policy.ts'
 import type { ReviewCode, ReviewItem } from './recommendation.ts'
 import { reviewText } from './review-text.ts'
 
+/** Where DNS is asked. */
+export const DNS_PORT = 53
+
 /** The other end of an accepted edge: a workload, or one outside address. */
 export type Peer = { readonly kind: 'workload'; readonly workload: Workload } | { readonly kind: 'address'; readonly ip: string }
 
@@ -30,6 +33,8 @@ export interface AcceptedEdge {
   readonly protocol: Protocol
   readonly port: number
   readonly edge: EdgeView
+  /** DNS between the same two ends was denied over some protocol: nothing may be widened there. */
+  readonly isDnsDenied: boolean
 }
 
 /** Why an outside address must not become an ipBlock, or `undefined` when it may. `isUnverified`: the log cannot tell nodes from the outside. */
@@ -48,7 +53,10 @@ export interface Acceptance {
 export function acceptTraffic(edges: readonly TrafficEdge[], options: AcceptOptions): Acceptance {
   const sink: Sink = { accepted: [], review: [] }
   const echoes = findEchoes(edges)
-  for (const edge of edges) if (hasSubject(edge, options.cluster) && !echoes.has(edge)) judge(edge, options, sink)
+  const denied = new Set(edges.filter((e) => e.port === DNS_PORT && e.pairs.some((p) => connectionProblem(p.sightings) === 'only-denied')).map(endsKey))
+  for (const edge of edges) {
+    if (hasSubject(edge, options.cluster) && !echoes.has(edge)) judge({ edge, isDnsDenied: denied.has(endsKey(edge)), ...options }, sink)
+  }
   return sink
 }
 
@@ -61,13 +69,23 @@ interface Sink {
   readonly review: ReviewItem[]
 }
 
-function judge(edge: TrafficEdge, options: AcceptOptions, sink: Sink): void {
+function endsKey(e: TrafficEdge): string {
+  return `${e.from.key}\u0001${e.to.key}`
+}
+
+interface Question extends AcceptOptions {
+  readonly edge: TrafficEdge
+  readonly isDnsDenied: boolean
+}
+
+function judge(question: Question, sink: Sink): void {
+  const { edge, isDnsDenied, cluster } = question
   // From the pod's own node: always allowed, whatever the policies say.
   if (edge.from.identity.kind === 'host' && edge.orientation !== 'unoriented') return
   const problem = edge.orientation === 'unoriented' ? 'unoriented' : edge.port === 0 ? 'no-port' : undefined
   if (problem !== undefined) return addReview(sink, edge, problem)
-  if (edge.from.identity.kind === 'external' || edge.to.identity.kind === 'external') return judgeExternal(edge, options, sink)
-  const partyTrouble = partyProblem(edge.from, options.cluster) ?? partyProblem(edge.to, options.cluster)
+  if (edge.from.identity.kind === 'external' || edge.to.identity.kind === 'external') return judgeExternal(question, sink)
+  const partyTrouble = partyProblem(edge.from, cluster) ?? partyProblem(edge.to, cluster)
   const good = edge.pairs.filter((pair) => reviewPair(edge, pair, sink))
   if (good.length === 0) return
   if (partyTrouble !== undefined) return addReview(sink, edge, partyTrouble)
@@ -75,7 +93,7 @@ function judge(edge: TrafficEdge, options: AcceptOptions, sink: Sink): void {
   for (const [subject, direction, other] of [[edge.to, 'ingress', edge.from], [edge.from, 'egress', edge.to]] as const) {
     if (subject.workload === undefined || other.workload === undefined) continue
     if (!good.some((pair) => hasEvidence(pair.sightings, direction))) addReview(sink, edge, 'only-errors')
-    else sink.accepted.push({ subject: subject.workload, direction, peer: { kind: 'workload', workload: other.workload }, protocol: edge.protocol, port: edge.port, edge: view })
+    else sink.accepted.push({ subject: subject.workload, direction, peer: { kind: 'workload', workload: other.workload }, protocol: edge.protocol, port: edge.port, edge: view, isDnsDenied })
   }
 }
 
@@ -93,19 +111,20 @@ function named(party: Party, identity: Identity): Identity {
   return { ...identity, workload: party.identity.workload }
 }
 
-function judgeExternal(edge: TrafficEdge, options: AcceptOptions, sink: Sink): void {
+function judgeExternal(question: Question, sink: Sink): void {
+  const { edge, isDnsDenied, cluster, addressProblem } = question
   const isInbound = edge.from.identity.kind === 'external'
   const [subject, outside] = isInbound ? [edge.to, edge.from] : [edge.from, edge.to]
-  const problem = partyProblem(subject, options.cluster)
+  const problem = partyProblem(subject, cluster)
   if (problem !== undefined) return addReview(sink, edge, problem)
   if (edge.manyExternals) return addReview(sink, edge, 'too-many-addresses')
   const direction = isInbound ? 'ingress' : 'egress'
   for (const [ip, sightings] of groupByAddress(edge.externals)) {
-    const code = connectionProblem(sightings) ?? options.addressProblem(ip, outside.identity.name === UNVERIFIED_PRIVATE)
+    const code = connectionProblem(sightings) ?? addressProblem(ip, outside.identity.name === UNVERIFIED_PRIVATE)
     if (code !== undefined) addReview(sink, edge, code, ip)
     else if (!hasEvidence(sightings, direction)) addReview(sink, edge, 'only-errors', ip)
     else if (subject.workload !== undefined) {
-      sink.accepted.push({ subject: subject.workload, direction, peer: { kind: 'address', ip }, protocol: edge.protocol, port: edge.port, edge: trafficEdgeView(edge, ip, sightings) })
+      sink.accepted.push({ subject: subject.workload, direction, peer: { kind: 'address', ip }, protocol: edge.protocol, port: edge.port, edge: trafficEdgeView(edge, ip, sightings), isDnsDenied })
     }
   }
   if (hasUnaddressedFlows(edge)) addReview(sink, { ...edge, externals: [] }, connectionProblem(edge.sightings) ?? 'needs-address')

@@ -13,18 +13,19 @@ import { PROTOCOLS } from '../flow/flow-record.ts'
 import { parseAddress } from '../sets/address.ts'
 import { AddressSet } from '../sets/cidr.ts'
 import { PortSet } from '../sets/port-set.ts'
+import { DNS_PORT } from './accept.ts'
 import type { AcceptedEdge } from './accept.ts'
 import type { PeerDraft, PortCells, RuleDraft } from './policy-draft.ts'
 import type { ExactSelector } from './select-workload.ts'
 import type { Workload } from '../flow/workloads.ts'
-
-export const DNS_PORT = 53
 
 /** What the subject may exchange with one peer, and why. */
 interface PeerCells {
   readonly peer: AcceptedEdge['peer']
   readonly ports: Map<Protocol, PortSet>
   readonly evidence: EdgeView[]
+  /** False where DNS over the other protocol was seen to be denied. */
+  readonly mayWidenDns: boolean
 }
 
 export interface Cover {
@@ -66,7 +67,7 @@ function collectCells(accepted: readonly AcceptedEdge[]): Map<string, PeerCells>
     if (edges === undefined) edgesOf.set(key, [edge])
     else edges.push(edge)
   }
-  return new Map([...edgesOf].map(([key, edges]) => [key, { peer: (edges[0] as AcceptedEdge).peer, ports: portsOf(edges), evidence: edges.map((e) => e.edge) }]))
+  return new Map([...edgesOf].map(([key, edges]) => [key, { peer: (edges[0] as AcceptedEdge).peer, ports: portsOf(edges), evidence: edges.map((e) => e.edge), mayWidenDns: edges.every((e) => !e.isDnsDenied) }]))
 }
 
 function portsOf(edges: readonly AcceptedEdge[]): Map<Protocol, PortSet> {
@@ -79,10 +80,11 @@ function portsOf(edges: readonly AcceptedEdge[]): Map<Protocol, PortSet> {
   return new Map([...numbers].map(([protocol, intervals]) => [protocol, PortSet.from(intervals)]))
 }
 
-/** DNS answers over UDP's size limit are asked again over TCP: seeing one protocol to a DNS server admits both (declared). */
+/** DNS answers over UDP's size limit are asked again over TCP: seeing one protocol to a DNS server admits both (declared), unless the other was denied. */
 function widenDns(cells: readonly PeerCells[]): boolean {
   let hasWidened = false
-  for (const { ports } of cells) {
+  for (const { ports, mayWidenDns } of cells) {
+    if (!mayWidenDns) continue
     const udp = ports.get('UDP') ?? PortSet.empty
     const tcp = ports.get('TCP') ?? PortSet.empty
     if (udp.has(DNS_PORT) === tcp.has(DNS_PORT)) continue

@@ -8,7 +8,7 @@
 import { compareText, sortedBy } from '../base/order.ts'
 import type { Workload } from '../flow/workloads.ts'
 import type { Direction } from '../policy/network-policy.ts'
-import { DNS_PORT } from './cover-cells.ts'
+import { DNS_PORT } from './accept.ts'
 import { peerObject } from './policy-draft.ts'
 import type { PeerDraft, PolicyDraft } from './policy-draft.ts'
 
@@ -84,6 +84,6 @@ function dnsPeers(drafts: readonly PolicyDraft[]): PodsPeer[] {
 }
 
 function askedForDns(draft: PolicyDraft): Map<string, PodsPeer> {
-  const rules = (draft.rules.get('egress') ?? []).filter((r) => r.ports.get('UDP')?.has(DNS_PORT) === true)
+  const rules = (draft.rules.get('egress') ?? []).filter((r) => (['UDP', 'TCP'] as const).every((protocol) => r.ports.get(protocol)?.has(DNS_PORT)))
   return new Map(rules.flatMap((r) => r.peers).flatMap((peer) => (peer.kind === 'pods' ? [[peer.workload.key, peer] as const] : [])))
 }

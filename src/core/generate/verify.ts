@@ -22,7 +22,7 @@ import type { Address } from '../sets/address.ts'
 import { AddressSet } from '../sets/cidr.ts'
 import { PortSet } from '../sets/port-set.ts'
 import type { Cover } from './cover-cells.ts'
-import { DNS_PORT } from './cover-cells.ts'
+import { DNS_PORT } from './accept.ts'
 import type { PortCells } from './policy-draft.ts'
 
 /** What one workload's policies are expected to admit. */

@@ -16,7 +16,7 @@ const subject = groupWorkloads([db], compileLabelRules([])).workloads[0] as Work
 function coverOf(portsOfPeers: readonly (readonly string[])[]): Cover {
   const accepted = portsOfPeers.flatMap((ports, i) => ports.map((text): AcceptedEdge => {
     const observed = edge(classEnd('external'), db, text, { ips: [`203.0.113.${i}`] })
-    return { subject, direction: 'ingress', peer: { kind: 'address', ip: `203.0.113.${i}` }, protocol: observed.protocol, port: observed.port, edge: edgeView(observed) }
+    return { subject, direction: 'ingress', peer: { kind: 'address', ip: `203.0.113.${i}` }, protocol: observed.protocol, port: observed.port, edge: edgeView(observed), isDnsDenied: false }
   }))
   return coverCells(accepted, () => ({ matchLabels: {}, matchIn: [] }))
 }

@@ -71,6 +71,13 @@ describe('rules', () => {
   })
 })
 
+test('DNS is not widened to a protocol that was denied', () => {
+  const document = recommendFrom([edge(web, dns, '53/UDP'), edge(web, dns, '53/TCP', { seen: 'client:allowed server:denied' })])
+  expect(specsOf(document)['shop/web-deployment']?.egress).toMatchObject([{ ports: [{ protocol: 'UDP', port: 53 }] }])
+  expect(JSON.stringify(specsOf(document)['shop/web-deployment']?.egress)).not.toContain('TCP')
+  expect(reviewOf(document)).toContain('only-denied web->coredns:53')
+})
+
 describe('outside addresses', () => {
   test('all addresses of one source are kept, covered exactly', () => {
     const document = recommendFrom([edge(web, world, '443/TCP', { ips: ['203.0.113.4', '203.0.113.5', '203.0.113.9', '2001:db8::1'] })])
