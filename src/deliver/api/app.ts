@@ -94,6 +94,9 @@ function setRoute(res: Response, path: string): void {
   res.locals.route = path
 }
 
+/** No status of HTTP: what proxies write in their logs for a client that closed the connection. */
+const CLIENT_LEFT = 499
+
 function observeRequests({ metrics: { events }, logger }: ApiContext): RequestHandler {
   return (req: Request, res, next) => {
     const startedAt = performance.now()
@@ -102,8 +105,10 @@ function observeRequests({ metrics: { events }, logger }: ApiContext): RequestHa
     res.once('close', () => {
       const seconds = (performance.now() - startedAt) / 1000
       const route = typeof res.locals.route === 'string' ? res.locals.route : 'unmatched'
-      events.requestServed({ method, route, status: res.statusCode, seconds })
-      logger.debug({ method, path, status: res.statusCode, seconds: Number(seconds.toFixed(3)) }, 'request answered')
+      // A client that left before the answer was out has seen no 200.
+      const status = res.writableFinished ? res.statusCode : CLIENT_LEFT
+      events.requestServed({ method, route, status, seconds })
+      logger.debug({ method, path, status, seconds: Number(seconds.toFixed(3)) }, 'request answered')
     })
     next()
   }

@@ -127,3 +127,15 @@ describe('POST /api/v1/ingest/flows', () => {
     expect(['stored', 'duplicate', 'rejected', 'ignored'].reduce((n, o) => n + value(o), 0)).toBe(received)
   })
 })
+
+test('a client that leaves in the middle of its body frees its place, stores nothing and counts as 499', async () => {
+  const { connect } = await import('node:net')
+  const before = await stored()
+  const socket = connect(service.port, '127.0.0.1')
+  socket.write(['POST /api/v1/ingest/flows HTTP/1.1', `Host: 127.0.0.1:${service.port}`, 'Content-Type: application/x-ndjson', 'Content-Length: 5000', '', lines[0] ?? ''].join('\r\n'))
+  await new Promise((done) => setTimeout(done, 200))
+  socket.destroy()
+  expect((await push('{}\n')).status).toBe(200)
+  expect(await stored()).toBe(before)
+  expect((await call(`${service.url}/metrics`)).text).toContain('flowfence_http_requests_total{method="POST",route="/api/v1/ingest/flows",status="499"} 1')
+})
