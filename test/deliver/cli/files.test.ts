@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -204,7 +205,8 @@ describe('simulate', () => {
 
   test('Ctrl-C ends it', async () => {
     const started = startCli(['simulate', '--topology', SHOP, '--format', 'hubble', '--minutes', '60000', '--out', 'endless'], { cwd })
-    await new Promise((done) => setTimeout(done, 1500))
+    // Its files are there once it has begun, which is after the signal's handler was installed.
+    while (!existsSync(join(cwd, 'endless/flows.ndjson'))) await new Promise((done) => setTimeout(done, 50))
     started.kill('SIGINT')
     const { code, stderr } = await started.result
     expect(code).toBe(130)
