@@ -13,18 +13,19 @@ const isWanted = (s: Sighting): boolean => s.verdict === 'allowed' || s.verdict 
  * Whatever else lacks its port stays, because it may be traffic that no other edge speaks of.
  */
 export function findEchoes(edges: readonly TrafficEdge[]): ReadonlySet<TrafficEdge> {
-  const named = new Map<string, TrafficEdge[]>()
+  const candidates = edges.filter((e) => e.port === 0 && e.orientation !== 'unoriented' && (e.evidence & NOT_A_REPLY) === 0 && !e.manyExternals)
+  if (candidates.length === 0) return new Set()
+  const conversations = new Set(candidates.map(conversationKey))
+  const named = new Map<string, ReadonlySet<string>[]>()
   for (const edge of edges) {
-    if (edge.port === 0 || edge.orientation === 'unoriented' || !edge.sightings.some(isWanted)) continue
-    named.set(conversationKey(edge), [...(named.get(conversationKey(edge)) ?? []), edge])
+    const key = conversationKey(edge)
+    if (!conversations.has(key) || edge.port === 0 || edge.orientation === 'unoriented' || !edge.sightings.some(isWanted)) continue
+    const addresses = new Set(edge.externals.map((e) => e.ip))
+    const known = named.get(key)
+    if (known === undefined) named.set(key, [addresses])
+    else known.push(addresses)
   }
-  return new Set(edges.filter((edge) => {
-    if (edge.port !== 0 || edge.orientation === 'unoriented' || (edge.evidence & NOT_A_REPLY) !== 0) return false
-    return (named.get(conversationKey(edge)) ?? []).some((other) => {
-      const addresses = new Set(other.externals.map((e) => e.ip))
-      return !edge.manyExternals && edge.externals.every((e) => addresses.has(e.ip))
-    })
-  }))
+  return new Set(candidates.filter((edge) => (named.get(conversationKey(edge)) ?? []).some((addresses) => edge.externals.every((e) => addresses.has(e.ip)))))
 }
 
 function conversationKey(e: TrafficEdge): string {
