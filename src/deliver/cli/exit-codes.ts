@@ -36,7 +36,8 @@ export function exitCodeOf(error: unknown): ExitCode {
 
 export const EXIT_CODES_HELP = `
 Exit codes:
-  0  done (partly bad input counts as done; it is listed, and --strict makes it 2)
-  1  failed
-  2  bad usage, or nothing usable in the input
-  3  findings that --fail-on names`
+    0  done (partly bad input counts as done; it is listed, and --strict makes it 2)
+    1  failed
+    2  bad usage, or nothing usable in the input
+    3  findings that --fail-on names
+  130  stopped by Ctrl-C or SIGTERM before it was done`

@@ -76,9 +76,16 @@ function nothingUsable(report: IngestReport, paths: readonly string[]): AppError
   const counts = report.received === 0 ? '' : `\n${renderIngestCounts(countsOf(report, 'files')).trimEnd()}`
   const where = paths.map(escapeText).join(', ')
   if (report.bytes === 0 && report.inputErrors.length === 0) return new AppError('input-unusable', `${where}: nothing in it, the input is empty.`)
+  const ignored = Object.values(report.byFormat).reduce((sum, c) => sum + (c.ignored['outside-range'] ?? 0), 0)
+  if (ignored > 0) return new AppError('input-unusable', `No flow in ${where} lies between --since and --until.${shown}${counts}`)
   return new AppError('input-unusable', report.received === 0 && report.inputErrors.length > 0
     ? `No flows could be read:${shown}`
-    : `No usable flow record in ${where}. Flow logs of Cilium Hubble (JSON) and Calico Enterprise are understood.${shown}${counts}`)
+    : `No usable flow record in ${where}. Flow logs of Cilium Hubble (JSON) and Calico Enterprise are understood.${manifestHint(paths)}${shown}${counts}`)
+}
+
+/** Manifests given as flows are the usual mix-up. */
+function manifestHint(paths: readonly string[]): string {
+  return paths.some((path) => /\.ya?ml$/i.test(path)) ? ' Policies belong to --policies, cluster state to --cluster-state.' : ''
 }
 
 async function readStore(store: Store, cluster: string, flags: ObservationFlags): Promise<Omit<Observation, 'cluster'>> {
@@ -87,7 +94,8 @@ async function readStore(store: Store, cluster: string, flags: ObservationFlags)
   if (observed.edges.length > 0) return { observed, inputErrors: [] }
   const since = range.sinceUs === undefined ? 'the beginning' : formatTimeUs(range.sinceUs)
   const until = range.untilUs === undefined ? 'now' : formatTimeUs(range.untilUs)
-  throw new AppError('input-unusable', `The database holds no flows of cluster "${cluster}" from ${since} to ${until}. Store some with "flowfence ingest FILE", or read files with --flows FILE.`)
+  const hint = range.sinceUs === undefined && range.untilUs === undefined ? '' : 'Leave out --since and --until to use all that is stored. '
+  throw new AppError('input-unusable', `The database holds no flows of cluster "${cluster}" from ${since} to ${until}. ${hint}Store some with "flowfence ingest FILE", or read files with --flows FILE.`)
 }
 
 /** A namespace nobody was seen in is a misspelt one. */

@@ -57,15 +57,27 @@ function showError(error: unknown, { output, signal }: CliContext): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.unusable
   if (error instanceof ReaderGone) return EXIT.done
   if (signal.aborted) {
-    output.note('Stopped before it was done. What was stored is complete and stays; run the same command again to continue.')
+    output.note('Stopped before it was done. What was stored, if anything, is complete and stays; run the same command again to go on.')
     return EXIT.interrupted
   }
   output.note(`flowfence: ${escapeLines(messageOf(error))}`)
   return exitCodeOf(error)
 }
 
+/** Places that cannot be written are the caller's to change, not defects to report. */
+const FILE_PROBLEMS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied', EPERM: 'not permitted', EROFS: 'the file system is read-only', ENOSPC: 'no space is left on the device',
+  ENOTDIR: 'a part of the path is not a folder', EEXIST: 'a file of that name is in the way', EISDIR: 'a folder of that name is in the way',
+}
+
+function isFileError(error: unknown): error is Error & { readonly code: string; readonly path: string } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code in FILE_PROBLEMS
+    && 'path' in error && typeof error.path === 'string'
+}
+
 function messageOf(error: unknown): string {
   if (error instanceof AppError) return error.message
+  if (isFileError(error)) return `${FILE_PROBLEMS[error.code] ?? error.code}: ${error.path}. Choose another place, or change its permissions.`
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return `internal error, please report it with this text:\n${text}`
 }

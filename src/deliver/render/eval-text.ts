@@ -1,4 +1,5 @@
 import { escapeText } from './escape-text.ts'
+import { wrapText } from './wrap-text.ts'
 
 /** An answered query, as far as text shows it. */
 export interface EvalAnswer {
@@ -12,8 +13,14 @@ export interface EvalAnswer {
 
 /** `eval -o text`: one block per query. */
 export function renderEvalText(answers: readonly EvalAnswer[]): string {
-  return answers.map((a) => {
-    const explanation = a.explanation.text.trim().split('\n').map((line) => `  ${escapeText(line)}\n`).join('')
-    return `${a.verdict.toUpperCase()}  ${escapeText(`${a.from} -> ${a.to} ${a.port}/${a.protocol}`)}\n${explanation}`
-  }).join('\n')
+  return answers.map((answer) => `${answer.verdict.toUpperCase()}  ${escapeText(`${answer.from} -> ${answer.to} ${answer.port}/${answer.protocol}`)}\n`
+    + reasonOf(answer).split('\n').map((line) => wrapText(escapeText(line), '  ')).join('')).join('\n')
+}
+
+/** The explanation without its opening, which repeats connection and verdict for those who see it alone. */
+function reasonOf({ explanation, verdict }: EvalAnswer): string {
+  const text = explanation.text.trim()
+  const opening = `: ${verdict}. `
+  const at = text.indexOf(opening)
+  return at < 0 ? text : text.slice(at + opening.length)
 }

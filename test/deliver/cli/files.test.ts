@@ -85,6 +85,18 @@ describe('recommend --flows', () => {
     expect(await run(['recommend', '--flows', ...paths])).toEqual({ code: 2, stdout: '', stderr: message })
   })
 
+  test('manifests given as flows: says where they belong', async () => {
+    const { code, stderr } = await run(['recommend', '--flows', 'cluster.yaml'])
+    expect(code).toBe(2)
+    expect(stderr).toContain(' Policies belong to --policies, cluster state to --cluster-state.\n')
+  })
+
+  test('a folder that cannot be written is named, not reported as a defect', async () => {
+    expect(await run(['recommend', '--flows', 'flows.ndjson', '--namespace', 'payments', '--out', 'flows.ndjson'])).toMatchObject({
+      code: 1, stdout: '', stderr: expect.stringMatching(/^flowfence: [^\n]+: flows\.ndjson\S*\. Choose another place, or change its permissions\.\n$/),
+    })
+  })
+
   test('a binary file: nothing usable, with counts by reason', async () => {
     const { code, stdout, stderr } = await run(['recommend', '--flows', 'binary.log'])
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
@@ -101,6 +113,7 @@ describe('recommend --flows', () => {
   test('--since and --until narrow what is used', async () => {
     const none = await run(['recommend', '--flows', 'flows.ndjson', '--since', '2027-01-01T00:00:00Z'])
     expect(none.code).toBe(2)
+    expect(none.stderr).toMatch(/^flowfence: No flow in flows\.ndjson lies between --since and --until\.\n/)
     expect(none.stderr).toMatch(/outside-range +\d+ {2}not between --since and --until/)
     const some = await run(['recommend', '--flows', 'flows.ndjson', '--until', '2026-01-01T00:01:00Z', '-o', 'json'])
     expect(JSON.parse(some.stdout)).toMatchObject({ window: { until: '2026-01-01T00:01:00Z' } })
@@ -172,6 +185,11 @@ describe('eval', () => {
     expect(stderr).toContain('stdin: [1]: from: no running pod "shop/none" in the cluster state')
   })
 
+  test('as text says connection and verdict once, then why', async () => {
+    expect((await run(['eval', '--cluster-state', 'cluster.yaml', '--policies', WRONG], QUERIES)).stdout)
+      .toBe('ALLOWED  1.2.3.4 -> 10.0.0.1 80/TCP\n  Egress is allowed: no policy isolates it. Ingress is allowed: no policy isolates it.\n')
+  })
+
   test('takes the file of queries after flags that take several paths, and as an argument before them', async () => {
     await writeFile(join(cwd, 'queries.json'), QUERIES)
     const last = await run(['eval', '--policies', WRONG, '--cluster-state', 'cluster.yaml', 'queries.json', '-o', 'json'])
@@ -185,6 +203,7 @@ describe('eval', () => {
     expect((await run(['eval', '--cluster-state', 'cluster.yaml'], '[{"from":"x"}]')).code).toBe(2)
     expect(await run(['eval', '--cluster-state', 'cluster.yaml'], '{')).toMatchObject({ code: 2, stdout: '' })
     expect((await run(['eval', '--cluster-state', 'cluster.yaml', '--', 'none.json'])).stderr).toBe('flowfence: none.json cannot be read: no such file; check the path.\n')
+    expect((await run(['eval', '--cluster-state', 'cluster.yaml', 'none.json'])).stderr).toBe('flowfence: none.json cannot be read: no such file; check the path.\n')
   })
 })
 

@@ -23,7 +23,7 @@ describe('usage', () => {
     const { code, stdout, stderr } = await runCli(['--help'], { cwd })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     for (const name of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'))
-    expect(stdout).toContain('Exit codes:\n  0  done')
+    expect(stdout).toContain('Exit codes:\n    0  done')
   })
 
   test.each(COMMANDS)('%s --help has examples and exit codes and fits 100 columns', async (name) => {

@@ -51,7 +51,7 @@ Examples:
 
 /**
  * `--cluster-state a b queries.json`: a flag that takes several paths also takes the last one. A JSON array of queries can never be policies or
- * cluster state, so where QUERIES is missing, such a last path is it.
+ * cluster state, so where QUERIES is missing, such a last path is it; so is one that does not exist, which is then named in the message.
  */
 async function separateQueries(queries: string | undefined, flags: EvalFlags): Promise<{ flags: EvalFlags; path: string }> {
   if (queries !== undefined) return { flags, path: queries }
@@ -65,8 +65,14 @@ async function separateQueries(queries: string | undefined, flags: EvalFlags): P
 }
 
 async function holdsQueries(path: string): Promise<boolean> {
+  let text: string
   try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'))
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+  }
+  try {
+    const value: unknown = JSON.parse(text)
     return Array.isArray(value) && value.some((item: unknown) => typeof item === 'object' && item !== null && 'from' in item && !('apiVersion' in item))
   } catch {
     return false

@@ -37,7 +37,7 @@ export const simulateCommand: AddCommand = (program, context) => {
     .addOption(new Option('--format <format>', 'log format (required)').choices(['hubble', 'calico-enterprise']))
     .option('--minutes <number>', 'simulated minutes', parseNumberFlag(0.1, 1_000_000, { isWhole: false }), 60)
     .option('--seed <number>', 'seed of everything random', parseNumberFlag(0, 4_294_967_295, { isWhole: true }), 1)
-    .addOption(new Option('--start <time>', 'first instant').argParser(parseMoment(context.nowUs)).default(parseTimeUs(DEFAULT_START), DEFAULT_START))
+    .addOption(new Option('--start <time>', 'first instant: a time, or an age such as 1h').argParser(parseMoment(context.nowUs)).default(parseTimeUs(DEFAULT_START), DEFAULT_START))
     .option('--rate <factor>', "multiplies every edge's connections a minute", parseNumberFlag(0.001, 100_000, { isWhole: false }), 1)
     .option('--cluster <name>', 'name of the cluster (default: FLOWFENCE_CLUSTER, else "default")', parseClusterFlag)
     .option('--out <folder>', 'write flows.ndjson, cluster.yaml (for --cluster-state) and truth.json here instead of lines on stdout')
