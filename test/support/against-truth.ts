@@ -47,6 +47,11 @@ function keyOf(end: EndView): string | undefined {
   return end.kind === 'external' ? end.cidr : undefined
 }
 
+/** Calico's aggregates do not tell a DaemonSet from a StatefulSet. */
+function withoutKinds(text: string): string {
+  return text.replace(/ \(\w+\)/g, '')
+}
+
 export interface TruthComparison {
   /** True cells that an isolated side does not admit. */
   readonly missing: string[]
@@ -57,27 +62,37 @@ export interface TruthComparison {
   readonly cells: number
 }
 
+export interface ComparisonOptions {
+  readonly truth: readonly EdgeView[]
+  readonly ports: readonly number[]
+  /** Without cluster state nobody can know of workloads that had no traffic: then they are left out. */
+  readonly isSilenceKnown?: boolean
+}
+
 /**
  * Compares what the generated policies admit with the true edges, side by side, for every pair of workloads and every
  * outside address of the truth (and one that is not), over all protocols and the given ports. DNS over the other protocol is the declared widening.
  */
-export function compareWithTruth(document: RecommendationDocument, topology: Topology, options: { truth: readonly EdgeView[]; ports: readonly number[]; namespace?: string }): TruthComparison {
+export function compareWithTruth(document: RecommendationDocument, topology: Topology, options: ComparisonOptions): TruthComparison {
   const compiled = compileDocument(document)
   const truth = new Map<string, EdgeView>(options.truth.flatMap((e) => {
     const [from, to] = [keyOf(e.from), keyOf(e.to)]
     return from === undefined || to === undefined ? [] : [[`${from} -> ${to} ${e.protocol} ${e.port ?? 0}`, e] as const]
   }))
-  const pods = topology.workloads.filter((w) => !w.hostNetwork).map((w) => podParty(w, topology))
+  const active = new Set(options.truth.flatMap((e) => [keyOf(e.from), keyOf(e.to)]))
+  const pods = topology.workloads.filter((w) => !w.hostNetwork).map((w) => podParty(w, topology)).filter((p) => options.isSilenceKnown === true || active.has(p.key))
+  const review = new Set(document.review.flatMap(({ edge }) => (edge === undefined ? [] : [withoutKinds(`${keyOf(edge.from) ?? ''} -> ${keyOf(edge.to) ?? ''} ${edge.protocol} ${edge.port ?? 0}`)])))
   const outside = [...new Set(options.truth.flatMap((e) => [e.from, e.to]).flatMap((end) => (end.kind === 'external' ? (end.cidr ?? []) : [])))]
   const peers = [...pods, ...[...outside, '192.0.2.254/32'].map(outsideParty)]
   const result: TruthComparison & { cells: number } = { missing: [], excess: [], open: [], cells: 0 }
-  const isTrue = (from: Party, to: Party, protocol: string, port: number): boolean => truth.has(`${from.key} -> ${to.key} ${protocol} ${port}`)
+  const cell = (from: Party, to: Party, protocol: string, port: number): string => `${from.key} -> ${to.key} ${protocol} ${port}`
+  const isTrue = (...of: Parameters<typeof cell>): boolean => truth.has(cell(...of))
+  const isInReview = (...of: Parameters<typeof cell>): boolean => review.has(withoutKinds(cell(...of)))
   for (const subject of pods) {
-    if (options.namespace !== undefined && subject.end.namespace !== options.namespace) continue
     for (const peer of peers) {
       for (const direction of ['egress', 'ingress'] as const) {
         const [from, to] = direction === 'egress' ? [subject, peer] : [peer, subject]
-        for (const protocol of PROTOCOLS) for (const port of options.ports) compareCell({ compiled, direction, from, to, protocol, port, isTrue, result })
+        for (const protocol of PROTOCOLS) for (const port of options.ports) compareCell({ compiled, direction, from, to, protocol, port, isTrue, isInReview, result })
       }
     }
   }
@@ -92,13 +107,15 @@ interface CellCheck {
   readonly protocol: Protocol
   readonly port: number
   readonly isTrue: (from: Party, to: Party, protocol: string, port: number) => boolean
+  readonly isInReview: (from: Party, to: Party, protocol: string, port: number) => boolean
   readonly result: TruthComparison & { cells: number }
 }
 
-function compareCell({ compiled, direction, from, to, protocol, port, isTrue, result }: CellCheck): void {
+function compareCell({ compiled, direction, from, to, protocol, port, isTrue, isInReview, result }: CellCheck): void {
   const side = evaluateConnection(compiled, { from: from.end, to: to.end, protocol, port })[direction]
   const text = `${direction} ${from.key} -> ${to.key} ${protocol} ${port}`
-  const expected = isTrue(from, to, protocol, port)
+  // What review holds back with a reason is not accepted: it must not be admitted, and it is not missing.
+  const expected = isTrue(from, to, protocol, port) && !isInReview(from, to, protocol, port)
   result.cells++
   if (side.verdict === 'not-isolated') {
     if (expected) result.open.push(text)
