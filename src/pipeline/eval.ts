@@ -2,10 +2,11 @@
  *  queries + cluster state ─► ends ─► evaluate ─► verdict and explanation per query
  *
  * Answers "would this connection be allowed?" for concrete pods and addresses. Nothing is guessed: a pod that is not in the
- * cluster state is a problem of that query, the others are answered.
+ * cluster state leaves that query uncertain, with the problem told; the others are answered.
  */
 import type { ClusterSnapshot, SnapshotPod } from '../core/cluster/snapshot.ts'
 import { compilePolicies } from '../core/evaluate/compile.ts'
+import type { CompiledPolicies } from '../core/evaluate/compile.ts'
 import type { EvalEnd } from '../core/evaluate/eval-end.ts'
 import { evaluateConnection } from '../core/evaluate/evaluate-connection.ts'
 import { explainText } from '../core/evaluate/explain.ts'
@@ -48,23 +49,36 @@ interface Query {
 export function evaluateQueries(queries: unknown, options: EvalOptions): { results: EvalResult[]; problems: QueryProblem[] } {
   if (!Array.isArray(queries)) return { results: [], problems: [{ index: 0, message: 'The input must be a JSON array of {"from", "to", "port", "protocol"} objects.' }] }
   const compiled = compilePolicies(options.policies)
-  const results: EvalResult[] = []
   const problems: QueryProblem[] = []
-  queries.forEach((input: unknown, index) => {
-    const query = parseQuery(input)
-    if (typeof query === 'string') return void problems.push({ index, message: query })
-    const from = findEnd(query.from, options.snapshot)
-    const to = findEnd(query.to, options.snapshot)
-    if (typeof from === 'string') return void problems.push({ index, message: `from: ${from}` })
-    if (typeof to === 'string') return void problems.push({ index, message: `to: ${to}` })
-    const port = resolvePort(query, to.end)
-    if (typeof port === 'string') return void problems.push({ index, message: `port: ${port}` })
-    const isSameEndpoint = from.pod !== undefined && from.pod === to.pod
-    const isOwnNode = to.pod !== undefined && isNodeOf(from, to.pod, options.snapshot)
-    const verdict = evaluateConnection(compiled, { from: from.end, to: to.end, protocol: query.protocol, port, isSameEndpoint, isOwnNode })
-    results.push({ ...query, verdict: verdict.verdict, explanation: { egress: verdict.egress, ingress: verdict.ingress, text: explainText(verdict) } })
+  const results = queries.map((input: unknown, index): EvalResult => {
+    const answer = answerQuery(input, compiled, options.snapshot)
+    if (typeof answer !== 'string') return answer
+    problems.push({ index, message: answer })
+    return unanswered(input, answer)
   })
   return { results, problems }
+}
+
+function answerQuery(input: unknown, compiled: CompiledPolicies, snapshot: ClusterSnapshot): EvalResult | string {
+  const query = parseQuery(input)
+  if (typeof query === 'string') return query
+  const from = findEnd(query.from, snapshot)
+  const to = findEnd(query.to, snapshot)
+  if (typeof from === 'string') return `from: ${from}`
+  if (typeof to === 'string') return `to: ${to}`
+  const port = resolvePort(query, to.end)
+  if (typeof port === 'string') return `port: ${port}`
+  const isSameEndpoint = from.pod !== undefined && from.pod === to.pod
+  const isOwnNode = to.pod !== undefined && isNodeOf(from, to.pod, snapshot)
+  const verdict = evaluateConnection(compiled, { from: from.end, to: to.end, protocol: query.protocol, port, isSameEndpoint, isOwnNode })
+  return { ...query, verdict: verdict.verdict, explanation: { egress: verdict.egress, ingress: verdict.ingress, text: explainText(verdict) } }
+}
+
+/** The entry as it was given, uncertain, with what is wrong with it: the answer has an entry for every query. */
+function unanswered(input: unknown, message: string): EvalResult {
+  const given = (input !== null && typeof input === 'object' ? input : {}) as Partial<EvalResult>
+  const side: SideResult = { verdict: 'uncertain', selectedBy: [], maybeSelectedBy: [], missing: [message] }
+  return { from: '', to: '', port: 0, protocol: 'TCP', ...given, verdict: 'uncertain', explanation: { egress: side, ingress: side, text: `Not answered: ${message}` } }
 }
 
 function parseQuery(input: unknown): Query | string {

@@ -48,6 +48,6 @@ test('another node, another pod and a pod without node are judged', () => {
 
 test('a pod that is not in the cluster state is a problem of that query only', () => {
   expect(verdicts(pods, ['shop/a', 'shop/a'], ['shop/lost', 'shop/a'])).toEqual([
-    'shop/a -> shop/a allowed', 'from: no running pod "shop/lost" in the cluster state; give the folder that holds it with --cluster-state.',
+    'shop/a -> shop/a allowed', 'shop/lost -> shop/a uncertain', 'from: no running pod "shop/lost" in the cluster state; give the folder that holds it with --cluster-state.',
   ])
 })

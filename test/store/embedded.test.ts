@@ -70,6 +70,15 @@ test('a lock whose process was killed is taken over, and half a data folder is m
   expect(existsSync(join(folder, 'lock'))).toBe(false)
 })
 
+test('a lock without an owner is taken over', async () => {
+  const folder = join(root, 'ownerless')
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'lock'), '')
+  const server = await startEmbedded({ folder, isThrowaway: true })
+  await server.stop()
+  expect(existsSync(join(folder, 'lock'))).toBe(false)
+})
+
 test('a lock that this process left when it had the same number before, as in a restarted container, is taken over', async () => {
   const folder = join(root, 'same-number')
   mkdirSync(folder)

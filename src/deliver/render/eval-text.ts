@@ -13,7 +13,7 @@ export interface EvalAnswer {
 
 /** `eval -o text`: one block per query. */
 export function renderEvalText(answers: readonly EvalAnswer[]): string {
-  return answers.map((answer) => `${answer.verdict.toUpperCase()}  ${escapeText(`${answer.from} -> ${answer.to} ${answer.port}/${answer.protocol}`)}\n`
+  return answers.map((answer) => `${answer.verdict.toUpperCase()}  ${escapeText(`${String(answer.from)} -> ${String(answer.to)} ${String(answer.port)}/${String(answer.protocol)}`)}\n`
     + reasonOf(answer).split('\n').map((line) => wrapText(escapeText(line), '  ')).join('')).join('\n')
 }
 

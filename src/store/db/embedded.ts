@@ -11,7 +11,7 @@
  * it cleanly. When every user was killed, the server keeps running until the next one joins and leaves.
  */
 import { randomBytes } from 'node:crypto'
-import { access, chmod, chown, constants, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, chown, constants, link, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { AppError } from '../../core/base/app-error.ts'
@@ -111,7 +111,7 @@ async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const giveUpAt = performance.now() + LOCK_TIMEOUT_MS
   for (;;) {
     try {
-      await writeFile(path, String(process.pid), { flag: 'wx', mode: 0o600 })
+      await createLock(path)
       heldLocks.add(path)
       return () => {
         heldLocks.delete(path)
@@ -120,13 +120,28 @@ async function lockFolder(folder: string): Promise<() => Promise<void>> {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
-    const owner = Number(await readFile(path, 'utf8').catch(() => ''))
-    const isStale = owner === process.pid ? !heldLocks.has(path) : owner > 0 && !isAlive(owner)
+    const text = await readFile(path, 'utf8').catch(() => undefined)
+    // Given back in this very moment: the next turn takes it.
+    if (text === undefined) continue
+    const owner = Number(text)
+    // A lock comes into being with its owner in it, so that an empty one has none.
+    const isStale = owner === process.pid ? !heldLocks.has(path) : owner === 0 || !isAlive(owner)
     if (isStale) await removeStaleLock(path, owner)
     if (performance.now() > giveUpAt) {
       throw new AppError('unavailable', `Another flowfence process (${owner}) holds ${path}. Wait for it, or remove the file if it does not run any more.`)
     }
     await new Promise((done) => setTimeout(done, 50))
+  }
+}
+
+/** Makes the lock with its owner's number in it, in one step: a process killed in between leaves no lock without owner. EEXIST when it is taken. */
+async function createLock(path: string): Promise<void> {
+  const aside = `${path}.new.${process.pid}.${randomBytes(4).toString('hex')}`
+  await writeFile(aside, String(process.pid), { mode: 0o600 })
+  try {
+    await link(aside, path)
+  } finally {
+    await rm(aside, { force: true })
   }
 }
 

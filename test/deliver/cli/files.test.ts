@@ -181,13 +181,15 @@ describe('eval', () => {
   test('answers what it can and names what it cannot', async () => {
     const { code, stdout, stderr } = await run(['eval', '--cluster-state', 'cluster.yaml', '--policies', WRONG, '-o', 'json'], QUERIES)
     expect(code).toBe(0)
-    expect(JSON.parse(stdout)).toMatchObject([{ from: '1.2.3.4', to: '10.0.0.1', port: 80, protocol: 'TCP', verdict: 'allowed', explanation: { egress: { verdict: 'not-isolated' } } }])
+    expect(JSON.parse(stdout)).toMatchObject([{ from: '1.2.3.4', to: '10.0.0.1', port: 80, protocol: 'TCP', verdict: 'allowed', explanation: { egress: { verdict: 'not-isolated' } } },
+      { from: 'shop/none', to: '10.0.0.1', port: 80, protocol: 'TCP', verdict: 'uncertain', explanation: { text: expect.stringContaining('Not answered: from: no running pod "shop/none"') as string } }])
     expect(stderr).toContain('stdin: [1]: from: no running pod "shop/none" in the cluster state')
   })
 
   test('as text says connection and verdict once, then why', async () => {
     expect((await run(['eval', '--cluster-state', 'cluster.yaml', '--policies', WRONG], QUERIES)).stdout)
-      .toBe('ALLOWED  1.2.3.4 -> 10.0.0.1 80/TCP\n  Egress is allowed: no policy isolates it. Ingress is allowed: no policy isolates it.\n')
+      .toBe('ALLOWED  1.2.3.4 -> 10.0.0.1 80/TCP\n  Egress is allowed: no policy isolates it. Ingress is allowed: no policy isolates it.\n\n'
+        + 'UNCERTAIN  shop/none -> 10.0.0.1 80/TCP\n  Not answered: from: no running pod "shop/none" in the cluster state; give the folder that holds it\n  with --cluster-state.\n')
   })
 
   test('takes the file of queries after flags that take several paths, and as an argument before them', async () => {

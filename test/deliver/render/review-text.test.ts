@@ -9,7 +9,7 @@ const document = recommendFrom([edge(web, db, '5432/TCP'), edge(web, classEnd('k
 
 test('a reason is told once, followed by everything that waits for it; connections come first', () => {
   expect(renderReview(document.review)).toBe(`  needs-apiserver-cidr (2): The peer is the Kubernetes API server; a policy needs its address range
-    and port.
+    and port. Until then the policies deny this traffic.
   CONNECTION                                          PORT
   shop/db (Deployment) -> Kubernetes API server   6443/TCP
   shop/web (Deployment) -> Kubernetes API server  6443/TCP

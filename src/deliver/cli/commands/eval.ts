@@ -42,7 +42,7 @@ Examples:
       })
       const name = path === '-' ? 'stdin' : path
       const queryErrors = problems.map((p) => ({ file: name, message: `[${p.index}]: ${p.message}` }))
-      if (results.length === 0 && problems.length > 0) throw new AppError('input-unusable', `No usable query:\n${queryErrors.map((e) => `  ${escapeText(e.file)}${e.message}`).join('\n')}`)
+      if (problems.length > 0 && problems.length >= results.length) throw new AppError('input-unusable', `No usable query:\n${queryErrors.map((e) => `  ${escapeText(e.file)}${e.message}`).join('\n')}`)
       await context.output.result(flags.output === 'json' ? renderJson(results) : renderEvalText(results))
       const errors = [...(loaded?.inputErrors ?? []), ...(state?.inputErrors ?? []), ...queryErrors]
       finish(finishInput(errors, { strict: flags.strict ?? false, isShown: false }, context))
