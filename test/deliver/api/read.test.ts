@@ -108,6 +108,7 @@ describe('requests that are not valid', () => {
     ['/api/v1/edges?limit=0', 400, 'The query parameter "limit" is "0", but must be a whole number from 1 to 1000.'],
     ['/api/v1/edges?cursor=abc', 400, 'The query parameter "cursor" is not one that this service gave out.'],
     ['/api/v1/edges?namespace=a&namespace=b', 400, 'Give the query parameter "namespace" once.'],
+    ['/api/v1/recommendations?namespace=typo', 404, 'No flow of namespace "typo" was observed in this range. GET /api/v1/namespaces lists those that were.'],
     ['/api/v1/workloads?namespace=', 400, 'The query parameter "namespace" is empty; leave it out instead.'],
     ['/api/v1/namespaces?namespace=shop', 400, 'There is no query parameter "namespace" here; possible are cluster, cursor, limit, since, until.'],
     ['/api/v1/edges?cluster=other', 404, 'There is no cluster "other"; known: test.'],

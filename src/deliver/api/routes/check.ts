@@ -6,6 +6,7 @@ import type { ApiContext } from '../context.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { sendJson } from '../endpoint.ts'
 import { QueryReader } from '../query.ts'
+import { requireNamespace } from '../require-namespace.ts'
 import { mediaTypeOf, readBody } from '../read-body.ts'
 
 const YAML_TYPES = ['application/yaml', 'application/x-yaml', 'text/yaml']
@@ -36,6 +37,7 @@ export function checkEndpoints(context: ApiContext): Endpoint[] {
       }
       const cluster = request.cluster ?? context.cluster
       const observed = await context.store.observe({ cluster, ...request.range })
+      requireNamespace(observed, request.namespace)
       sendJson(res, check(observed, {
         cluster, policies, includeDenied: request.includeDenied, inputErrors, ...(request.namespace === undefined ? {} : { namespace: request.namespace }),
       }))

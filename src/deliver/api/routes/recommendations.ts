@@ -7,6 +7,7 @@ import type { Endpoint } from '../endpoint.ts'
 import { sendJson } from '../endpoint.ts'
 import { readPageRequest } from '../page.ts'
 import { QueryReader } from '../query.ts'
+import { requireNamespace } from '../require-namespace.ts'
 
 /**
  * `GET /api/v1/recommendations` computes from the stored flows and saves nothing (a GET has no effect); `flowfence recommend` saves.
@@ -23,6 +24,7 @@ export function recommendationEndpoints({ store, cluster: ownCluster }: ApiConte
         const range = query.range()
         query.done()
         const observed = await store.observe({ cluster, ...range })
+        requireNamespace(observed, namespace)
         sendJson(res, recommend(observed, { cluster, ...(namespace === undefined ? {} : { namespace }) }))
       },
     },
