@@ -101,7 +101,7 @@ describe('commands on a database, in the order a user takes', () => {
   test('a range without flows says which', async () => {
     const { code, stderr } = await run(['recommend', '--since', '2027-01-01T00:00:00Z'])
     expect({ code, stderr }).toEqual({
-      code: 2, stderr: 'flowfence: The database holds no flows of cluster "prod" from 2027-01-01T00:00:00Z to now. Store some with "flowfence ingest FILE", or read files with --flows FILE.\n',
+      code: 2, stderr: 'flowfence: The database holds no flows of cluster "prod" from 2027-01-01T00:00:00Z to now. Leave out --since and --until to use all that is stored. Store some with "flowfence ingest FILE", or read files with --flows FILE.\n',
     })
   })
 
@@ -113,7 +113,7 @@ describe('commands on a database, in the order a user takes', () => {
     started.kill('SIGINT')
     const { code, stderr } = await started.result
     expect([0, 130]).toContain(code)
-    if (code === 130) expect(stderr).toContain('What was stored is complete and stays; run the same command again to continue.')
+    if (code === 130) expect(stderr).toContain('What was stored, if anything, is complete and stays; run the same command again to go on.')
     const again = await run(['ingest', 'many.ndjson', '--cluster', 'big', '-o', 'json'])
     expect(JSON.parse(again.stdout)).toMatchObject({ received: 60_000, rejected: {} })
     expect((await readFile(join(cwd, 'many.ndjson'), 'utf8')).length).toBe(many.length)
