@@ -105,7 +105,9 @@ async function benchIngest(database: Database, connectionString: string, folder:
   const short = peakMemoryMiB(connectionString, flows)
   const fourfold = peakMemoryMiB(connectionString, long)
   report({ name: '  peak resident memory, 200,000 lines', value: short, unit: 'MiB' })
-  report({ name: '  ... for 4 times the lines, as a multiple', value: fourfold / short, unit: 'x', limit: { atMost: 1.3 } })
+  // V8 lets its heap grow before it collects, so the first minutes add some: 400,000 lines 206 MiB, 800,000 279, 1,200,000 289 (2026-11).
+  // Memory that grew with the input would be near 4.
+  report({ name: '  ... for 4 times the lines, as a multiple', value: fourfold / short, unit: 'x', limit: { atMost: 1.7 } })
 }
 
 async function benchRecommend(folder: string, parseReference: () => Promise<number>): Promise<void> {
