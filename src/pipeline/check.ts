@@ -4,7 +4,6 @@
  *
  * The stages in order, nothing else.
  */
-import { formatTimeUs } from '../core/base/time.ts'
 import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { compilePolicies } from '../core/evaluate/compile.ts'
 import { compileAddressProblem } from '../core/generate/address-problem.ts'
@@ -12,7 +11,7 @@ import type { NetworkPolicy } from '../core/policy/network-policy.ts'
 import type { CheckDocument, InputError } from '../core/report/check-document.ts'
 import { createEndDescriber } from '../core/report/eval-ends.ts'
 import { findDenied } from '../core/report/find-denied.ts'
-import { viewTraffic } from './observed-traffic.ts'
+import { viewTraffic, windowOf } from './observed-traffic.ts'
 import type { ObservedTraffic } from './observed-traffic.ts'
 
 export interface CheckInput {
@@ -37,13 +36,9 @@ export function check(observed: ObservedTraffic, input: CheckInput): CheckDocume
   return {
     schema: 'flowfence.check/v1',
     cluster: input.cluster,
-    window: { since: timeText(observed.sinceUs), until: timeText(observed.untilUs) },
+    window: windowOf(observed),
     totals,
     findings,
     inputErrors: input.inputErrors ?? [],
   }
-}
-
-function timeText(timeUs: number | null): string | null {
-  return timeUs === null ? null : formatTimeUs(timeUs)
 }

@@ -1,3 +1,4 @@
+import { formatTimeUs } from '../core/base/time.ts'
 import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { snapshotIdentities } from '../core/cluster/snapshot-identities.ts'
 import type { ObservedEdge } from '../core/flow/edge.ts'
@@ -39,6 +40,12 @@ export async function observeStore(database: Queryable, range: StoreRange): Prom
     cluster: cluster.name, clusterId: cluster.id, edges, podNetworks,
     sinceUs: range.sinceUs ?? observed?.sinceUs ?? null, untilUs: range.untilUs ?? observed?.untilUs ?? null,
   }
+}
+
+/** The range as documents show it, RFC 3339. */
+export function windowOf({ sinceUs, untilUs }: ObservedTraffic): { since: string | null; until: string | null } {
+  const text = (timeUs: number | null): string | null => (timeUs === null ? null : formatTimeUs(timeUs))
+  return { since: text(sinceUs), until: text(untilUs) }
 }
 
 /** Observed edges read as traffic between workloads. */

@@ -3,12 +3,11 @@
  *
  * The stages in order, nothing else. Works the same on edges from files and from the store.
  */
-import { formatTimeUs } from '../core/base/time.ts'
 import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { compileAddressProblem } from '../core/generate/address-problem.ts'
 import { generatePolicies } from '../core/generate/generate.ts'
 import type { RecommendationDocument } from '../core/generate/recommendation.ts'
-import { viewTraffic } from './observed-traffic.ts'
+import { viewTraffic, windowOf } from './observed-traffic.ts'
 import type { ObservedTraffic } from './observed-traffic.ts'
 
 export interface RecommendOptions {
@@ -29,15 +28,11 @@ export function recommend(observed: ObservedTraffic, options: RecommendOptions):
   return {
     schema: 'flowfence.recommendation/v1',
     cluster,
-    window: { since: timeText(observed.sinceUs), until: timeText(observed.untilUs) },
+    window: windowOf(observed),
     policies: generated.policies,
     certificate: generated.certificate,
     evidence: generated.evidence,
     review: generated.review,
     refused: generated.refused,
   }
-}
-
-function timeText(timeUs: number | null): string | null {
-  return timeUs === null ? null : formatTimeUs(timeUs)
 }

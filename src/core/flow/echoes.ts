@@ -1,11 +1,8 @@
-import { ORIENTATION_BITS } from './edge.ts'
-import type { Sighting } from './edge.ts'
+import { isWanted, ORIENTATION_BITS } from './edge.ts'
 import type { TrafficEdge } from './traffic.ts'
 
 /** Translated replies are known by `is_reply` or by their SYN+ACK; verdict events and conntrack rows speak of the connection itself. */
 const NOT_A_REPLY = ORIENTATION_BITS['verdict-event'] | ORIENTATION_BITS.conntrack
-
-const isWanted = (s: Sighting): boolean => s.verdict === 'allowed' || s.verdict === 'audit'
 
 /**
  * Finds edges without a port that only echo another: replies whose port was lost in translation (T3), beside an edge of the same

@@ -15,6 +15,11 @@ export interface Sighting {
   readonly lastAtUs: number
 }
 
+/** Seen to work, or (audit) only not denied yet: evidence that the connection is wanted. */
+export function isWanted(sighting: Sighting): boolean {
+  return sighting.verdict === 'allowed' || sighting.verdict === 'audit'
+}
+
 /** One outside address of an edge whose end is `external`. */
 export interface ExternalSighting extends Sighting {
   /** Canonical address text. */

@@ -7,7 +7,7 @@
  * the same connection seen forward, a known listener, port ranges; so neither order nor lateness matters.
  * Leaves to others: what is accepted (core/generate). Cost: O(edges).
  */
-import { compareText, sortedBy } from '../base/order.ts'
+import { compareText, groupedBy, sortedBy } from '../base/order.ts'
 import type { ExternalSighting, ObservedEdge, Sighting } from './edge.ts'
 import { ORIENTATION_BITS } from './edge.ts'
 import { strongestOrientation } from './edge-view.ts'
@@ -119,14 +119,7 @@ function draftKey(d: Draft): string {
 
 /** Merges drafts of the same parties, protocol and ports. Associative and commutative: sums, min, max, or. */
 function mergeDrafts(drafts: readonly Draft[]): Draft[] {
-  const byKey = new Map<string, Draft[]>()
-  for (const draft of drafts) {
-    const key = draftKey(draft)
-    const same = byKey.get(key)
-    if (same === undefined) byKey.set(key, [draft])
-    else same.push(draft)
-  }
-  return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, same]) => (same.length === 1 ? (same[0] as Draft) : mergeSame(same)))
+  return [...groupedBy(drafts, draftKey)].sort((a, b) => compareText(a[0], b[0])).map(([, same]) => (same.length === 1 ? (same[0] as Draft) : mergeSame(same)))
 }
 
 function mergeSame(same: readonly Draft[]): Draft {
@@ -145,14 +138,8 @@ function mergeSame(same: readonly Draft[]): Draft {
 }
 
 function mergePairs(pairs: readonly IdentityPair[]): IdentityPair[] {
-  const byKey = new Map<string, IdentityPair[]>()
-  for (const pair of pairs) {
-    const key = `${rawKey(pair.from)}\u0001${rawKey(pair.to)}`
-    const same = byKey.get(key)
-    if (same === undefined) byKey.set(key, [pair])
-    else same.push(pair)
-  }
-  return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, same]) => (same.length === 1 ? (same[0] as IdentityPair) : {
+  const byKey = groupedBy(pairs, (pair) => `${rawKey(pair.from)}\u0001${rawKey(pair.to)}`)
+  return [...byKey].sort((a, b) => compareText(a[0], b[0])).map(([, same]) => (same.length === 1 ? (same[0] as IdentityPair) : {
     from: bestDescribed(same.map((p) => p.from)),
     to: bestDescribed(same.map((p) => p.to)),
     sightings: mergeSightings(same.flatMap((p) => p.sightings), () => ''),

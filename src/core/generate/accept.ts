@@ -7,9 +7,11 @@
  * cannot express exactly (nodes, API server, unknown pods, unproven ports) goes to review, never into a rule.
  * Cost: O(edges + outside addresses).
  */
+import { groupedBy } from '../base/order.ts'
 import { edgeView } from '../flow/edge-view.ts'
 import type { EdgeView } from '../flow/edge-view.ts'
 import { findEchoes } from '../flow/echoes.ts'
+import { isWanted } from '../flow/edge.ts'
 import type { ExternalSighting, Sighting } from '../flow/edge.ts'
 import { UNVERIFIED_PRIVATE } from '../flow/end.ts'
 import type { Protocol, Side } from '../flow/flow-record.ts'
@@ -131,13 +133,7 @@ function judgeExternal(question: Question, sink: Sink): void {
 }
 
 export function groupByAddress(externals: readonly ExternalSighting[]): Map<string, ExternalSighting[]> {
-  const byIp = new Map<string, ExternalSighting[]>()
-  for (const sighting of externals) {
-    const same = byIp.get(sighting.ip)
-    if (same === undefined) byIp.set(sighting.ip, [sighting])
-    else same.push(sighting)
-  }
-  return byIp
+  return groupedBy(externals, (e) => e.ip)
 }
 
 /** True when some flows of an outside edge came without their address (Calico aggregates): more flows of a side and verdict than its addresses account for. */
@@ -163,8 +159,6 @@ function partyProblem(party: Party, cluster: string): ReviewCode | undefined {
     case 'external': return undefined
   }
 }
-
-const isWanted = (s: Sighting): boolean => s.verdict === 'allowed' || s.verdict === 'audit'
 
 /**
  * Why sightings are no evidence: a side that reported the connection and only ever denied it denies it, whatever the other

@@ -6,7 +6,7 @@
  * or `to`; the same set of edges gives the same bytes; a new edge changes at most the initiator's and the responder's policy.
  * Leaves to others: which edges are read (pipeline), printing (manifests). Cost: O(edges + subjects x known label sets).
  */
-import { compareText, sortedBy } from '../base/order.ts'
+import { compareText, groupedBy, sortedBy } from '../base/order.ts'
 import { edgeOrderKey } from '../flow/edge-view.ts'
 import type { EdgeView } from '../flow/edge-view.ts'
 import type { TrafficEdge } from '../flow/traffic.ts'
@@ -42,7 +42,6 @@ export function generatePolicies(traffic: readonly TrafficEdge[], known: readonl
   const refused = refuseUnselectable(usable, selectors, inScope)
   const subjects = draftSubjects(usable.filter((e) => inScope(e.subject) && selectors.has(e.subject.key)), selectors)
   const certified = certify(subjects, own, options.namespace)
-  const kept = new Set(certified.subjects.map((s) => s.draft.workload.key))
   const notVerified = certified.failures.map((f): RefusedWorkload => ({
     workload: f.workload.display, reason: { code: 'not-verified', text: `Verification refused the policy: ${f.text}.` },
   }))
@@ -50,7 +49,7 @@ export function generatePolicies(traffic: readonly TrafficEdge[], known: readonl
   return {
     policies: certified.policies,
     certificate: certified.certificate,
-    evidence: evidenceOf(certified.subjects.filter((s) => kept.has(s.draft.workload.key))),
+    evidence: evidenceOf(certified.subjects),
     review: sortedBy([...acceptance.review.filter((r) => isInScope(r, options)), ...review.filter((r) => isInScope(r, options)), ...silent], reviewOrder),
     refused: sortedBy([...refused, ...notVerified], (r) => `${r.workload}\u0000${r.reason.code}`),
   }
@@ -76,12 +75,7 @@ function refuseUnselectable(accepted: readonly AcceptedEdge[], selectors: Readon
 }
 
 function draftSubjects(accepted: readonly AcceptedEdge[], selectors: ReadonlyMap<string, ExactSelector>): SubjectDraft[] {
-  const bySubject = new Map<string, AcceptedEdge[]>()
-  for (const edge of accepted) {
-    const edges = bySubject.get(edge.subject.key)
-    if (edges === undefined) bySubject.set(edge.subject.key, [edge])
-    else edges.push(edge)
-  }
+  const bySubject = groupedBy(accepted, (edge) => edge.subject.key)
   const workloads = [...bySubject.values()].map((edges) => (edges[0] as AcceptedEdge).subject)
   const names = namePolicies(workloads)
   const selectorOf = (w: Workload): ExactSelector => selectors.get(w.key) as ExactSelector
