@@ -1,4 +1,4 @@
-import { compareText, sortedBy } from '../base/order.ts'
+import { compareText, groupedBy, sortedBy } from '../base/order.ts'
 import type { Workload } from '../flow/workloads.ts'
 import { LAYER_NAMES } from './namespace-layers.ts'
 
@@ -11,9 +11,7 @@ const MAX_NAME_LENGTH = 253
  */
 export function namePolicies(workloads: readonly Workload[]): Map<string, string> {
   const names = new Map<string, string>()
-  const byNamespace = new Map<string, Workload[]>()
-  for (const w of workloads) byNamespace.set(w.namespace, [...(byNamespace.get(w.namespace) ?? []), w])
-  for (const members of byNamespace.values()) nameMembers(sortedBy(members, (w) => w.key), names)
+  for (const members of groupedBy(workloads, (w) => w.namespace).values()) nameMembers(sortedBy(members, (w) => w.key), names)
   return names
 }
 

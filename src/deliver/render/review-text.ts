@@ -1,4 +1,4 @@
-import { sortedBy } from '../../core/base/order.ts'
+import { groupedBy, sortedBy } from '../../core/base/order.ts'
 import type { RecommendationDocument, ReviewItem } from '../../core/generate/recommendation.ts'
 import { countText, endText, portText } from './edge-text.ts'
 import { renderTable } from './text-table.ts'
@@ -10,9 +10,7 @@ import { wrapText } from './wrap-text.ts'
  */
 export function renderReview(review: readonly ReviewItem[], limit = Infinity): string {
   if (review.length === 0) return '  nothing was held back\n'
-  const byReason = new Map<string, ReviewItem[]>()
-  for (const item of review) byReason.set(item.reason.code, [...(byReason.get(item.reason.code) ?? []), item])
-  const groups = sortedBy(byReason.values(), ([first]) => `${first?.edge === undefined ? 1 : 0}${first?.reason.code ?? ''}`)
+  const groups = sortedBy(groupedBy(review, (item) => item.reason.code).values(), ([first]) => `${first?.edge === undefined ? 1 : 0}${first?.reason.code ?? ''}`)
   return groups.map((items) => renderGroup(items, limit)).join('\n')
 }
 
