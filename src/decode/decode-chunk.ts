@@ -7,6 +7,7 @@
  * NDJSON line costs one search, one slice and one JSON.parse. Unwrapping of shippers' envelopes is not done here.
  */
 import { isAscii, isUtf8 } from 'node:buffer'
+import type { Outcome } from '../core/flow/flow-record.ts'
 import { ByteStash } from './byte-stash.ts'
 import { ItemList, KEPT_BYTES, type DecodedItem, type ItemPlace } from './item-list.ts'
 import { ValueScanner } from './scan-value.ts'
@@ -17,6 +18,14 @@ export interface DecoderOptions {
   /** Absolute offset of the first byte pushed (resuming); a leading `,` or `]` then continues the array it was in. Default 0. */
   readonly startOffset?: number
   readonly startLine?: number
+  /** Tried first on every line that is ASCII and lies within one chunk. */
+  readonly fastPath?: FastPath
+}
+
+/** Reads a record from the bytes of its line without parsing all of it; `undefined` where it cannot tell: then the line is parsed. */
+export interface FastPath {
+  /** The line is `chunk[start, end)`, without its newline. */
+  read(chunk: Buffer, start: number, end: number): Outcome | undefined
 }
 
 /** Push decoder of one input; see the head of this file. */
@@ -43,6 +52,7 @@ type Mode = 'line' | 'skip-line' | 'array' | 'element' | 'object'
 
 class ChunkDecoder implements Decoder {
   readonly #maxBytes: number
+  readonly #fastPath: FastPath | undefined
   readonly #stash = new ByteStash()
   readonly #scanner = new ValueScanner()
   readonly #items = new ItemList()
@@ -67,6 +77,7 @@ class ChunkDecoder implements Decoder {
 
   constructor(options: DecoderOptions) {
     this.#maxBytes = options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES
+    this.#fastPath = options.fastPath
     this.#base = this.#itemStart = options.startOffset ?? 0
     this.#line = this.#itemLine = options.startLine ?? 1
     this.#isResumed = this.#base > 0
@@ -177,6 +188,12 @@ class ChunkDecoder implements Decoder {
 
   /** The hot path: a whole line of ASCII inside the chunk that is a record. False, and nothing done, when it is not. */
   #finishPlainLine(chunk: Buffer, at: number, end: number): boolean {
+    const outcome = this.#fastPath?.read(chunk, at, end)
+    if (outcome !== undefined) {
+      this.#items.addOutcome(this.#itemLine, this.#itemStart, this.#base + end + 1, outcome)
+      this.#startLine(this.#base + end + 1)
+      return true
+    }
     // A string of its own for each line: JSON.parse reads a slice of a larger string 1.4 times slower (Node 24, 2026-11).
     const value = parseJson(chunk.toString('latin1', at, end))
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false

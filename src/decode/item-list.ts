@@ -1,4 +1,4 @@
-import type { Ignored, Rejection, RejectionCode } from '../core/flow/flow-record.ts'
+import type { Ignored, Outcome, Rejection, RejectionCode } from '../core/flow/flow-record.ts'
 import { redactText } from './redact.ts'
 
 /** One record, or why there is none. Fixed shape: this is the hot path. */
@@ -12,8 +12,10 @@ export interface DecodedItem {
    * is the start of that line, so that the rest of it can still arrive.
    */
   readonly byteOffset: number
-  /** The JSON object; `undefined` when `problem` is set. */
+  /** The JSON object, or the text of a line that is no JSON; `undefined` when `problem` or `outcome` is set. */
   readonly value: unknown
+  /** Set when the fast path read the record from its bytes. */
+  readonly outcome: Outcome | null
   readonly problem: Rejection | Ignored | null
   /** Rejected input as redacted text of about 4 KiB at most; else ''. Made when it is read: of masses of bad lines few are kept. */
   readonly raw: string
@@ -48,11 +50,16 @@ export class ItemList {
   }
 
   addRecord(line: number, startOffset: number, byteOffset: number, value: object): void {
-    this.#items.push({ line, startOffset, byteOffset, value, problem: null, raw: '' })
+    this.#items.push({ line, startOffset, byteOffset, value, outcome: null, problem: null, raw: '' })
+  }
+
+  /** A record that the fast path has read. */
+  addOutcome(line: number, startOffset: number, byteOffset: number, outcome: Outcome): void {
+    this.#items.push({ line, startOffset, byteOffset, value: undefined, outcome, problem: null, raw: '' })
   }
 
   addBlank(place: ItemPlace): void {
-    this.#items.push({ line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, problem: BLANK, raw: '' })
+    this.#items.push({ line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, outcome: null, problem: BLANK, raw: '' })
   }
 
   /** A parsed value: a record when it is an object, else a rejection. `bytes` are its source. */
@@ -65,7 +72,7 @@ export class ItemList {
     const problem: Rejection = { kind: 'rejected', format: 'unknown', code, detail: why.detail ?? DETAILS[code] ?? code }
     const kept = why.bytes?.toString('utf8', 0, Math.min(why.bytes.length, KEPT_BYTES)) ?? ''
     this.#items.push({
-      line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, problem,
+      line: place.line, startOffset: place.start, byteOffset: place.next, value: undefined, outcome: null, problem,
       get raw() { return redactText(kept) },
     })
   }

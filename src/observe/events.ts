@@ -45,7 +45,7 @@ export interface Metrics {
 }
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
-const FORMATS = new Set(['hubble', 'calico-enterprise'])
+const FORMATS = new Set(['hubble', 'calico-enterprise', 'goldmane', 'netobserv', 'antrea', 'gke', 'aws-vpc-cni', 'unread'])
 
 export function createMetrics(): Metrics {
   const registry = new Registry()

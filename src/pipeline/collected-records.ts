@@ -55,7 +55,7 @@ export class CollectedRecords {
   add(item: DecodedItem): void {
     this.records++
     this.nextByte = item.byteOffset
-    const outcome = item.problem ?? this.options.normalizer.normalize(item.value)
+    const outcome = item.problem ?? item.outcome ?? this.options.normalizer.normalize(item.value)
     if (outcome.kind === 'flow') {
       const refusal = this.refusal(outcome)
       if (refusal === undefined) this.addFlow(outcome)

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals'
 import { parse } from 'yaml'
 import { parseTimeUs } from '../../src/core/base/time.ts'
 import { simulate } from '../../src/core/simulate/simulate.ts'
-import type { FlowFormat } from '../../src/core/flow/flow-record.ts'
+import type { SimulatedFormat } from '../../src/core/simulate/simulate.ts'
 import { recommend } from '../../src/pipeline/recommend.ts'
 import { compareWithTruth } from '../support/against-truth.ts'
 import { observeLines, topologyOf } from '../support/observe.ts'
@@ -22,7 +22,7 @@ function load(app: string): unknown[] {
 }
 
 describeShared('real applications: every accepted true edge is allowed, nothing else', () => {
-  const formats: FlowFormat[] = ['hubble', 'calico-enterprise']
+  const formats: SimulatedFormat[] = ['hubble', 'calico-enterprise']
   test.each(applications().flatMap((app) => formats.map((format) => [app, format] as const)))('%s from %s', (app, format) => {
     const topology = topologyOf(...load(app))
     const simulation = simulate(topology, { format, minutes: 15, seed: 1, startUs, rate: 0.5 })

@@ -8,11 +8,11 @@ import type { TotalRow } from '../../src/store/write/insert-ingest-records.ts'
 import { START_US } from './flow-records.ts'
 
 /** Takes flows as they are. */
-const passThrough: Normalizer = { normalize: (raw) => raw as FlowRecord }
+const passThrough: Normalizer = { normalize: (raw) => raw as FlowRecord, takeCoverage: () => [] }
 
 export function collect(flows: readonly FlowRecord[]): CollectedRecords {
   const collected = new CollectedRecords({ normalizer: passThrough, file: 'test', bounds: undefined })
-  flows.forEach((value, i) => collected.add({ line: i + 1, startOffset: i, byteOffset: i + 1, value, problem: null, raw: '' }))
+  flows.forEach((value, i) => collected.add({ line: i + 1, startOffset: i, byteOffset: i + 1, value, outcome: null, problem: null, raw: '' }))
   return collected
 }
 

@@ -4,7 +4,9 @@ import type { Identity } from './identity.ts'
 export type Protocol = 'TCP' | 'UDP' | 'SCTP'
 export const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP']
 
-export type FlowFormat = 'hubble' | 'calico-enterprise'
+/** Formats that are read; one page each under docs/sources. Retina writes Hubble's shape. */
+export const FLOW_FORMATS = ['hubble', 'calico-enterprise', 'goldmane', 'netobserv', 'antrea', 'gke', 'aws-vpc-cni'] as const
+export type FlowFormat = (typeof FLOW_FORMATS)[number]
 
 /** Which end's node reported: the client's (egress), the server's (ingress). */
 export type Side = 'client' | 'server' | 'unknown'
@@ -73,6 +75,10 @@ export type RejectionCode =
   | 'too-early' // before 2000
   | 'in-future'
   | 'too-many-labels'
+  | 'too-many-identities' // the cluster's cap is reached: the record would make another one
+  | 'too-deep' // wrapped in more envelopes than are unwrapped
+  | 'malformed-protobuf'
+  | 'malformed-line' // a text line of a known format with fields missing or wrong
 
 /** A record refused. `detail` names the field and the offending value, at most 200 characters. */
 export interface Rejection {
@@ -94,10 +100,13 @@ export type IgnoreReason =
   | 'no-endpoint' // neither end is a pod: nothing a NetworkPolicy could say
   | 'empty' // a flow without verdict and layer 4: field mask or keep-alive
   | 'blank' // an empty line
+  | 'foreign-log' // a log line of an agent or tool between the records (T24)
+  | 'repeated' // the same packets seen again on another interface, or a heartbeat of a connection
+  | 'self' // traffic of the collector itself, as configured (T25)
 
 /** Signs that observation was incomplete; stored, and lower confidence later. */
 export interface CoverageEvent {
-  readonly type: 'lost-events' | 'node-status'
+  readonly type: 'lost-events' | 'node-status' | 'sampling' | 'aggregation' | 'missing-node' | 'gap'
   readonly atUs: number
   readonly node: string
   /** Events lost, or 0. */

@@ -1,16 +1,29 @@
+import { isAntrea } from './antrea/antrea.ts'
+import { isAwsVpcCni } from './aws/aws.ts'
+import { isGoldmane } from './calico/goldmane.ts'
+import { isForeignObject } from './foreign-log.ts'
+import { isGke } from './gke/gke.ts'
+import { isNetObserv } from './netobserv/netobserv.ts'
 import { isObject, type RawObject } from './problems.ts'
 
-/** How a record is written. `hubble-control`: about the observation, not a flow. */
-export type RecordShape = 'hubble-wrapped' | 'hubble-bare' | 'hubble-control' | 'calico-enterprise' | 'unknown'
+/** How a record is written. `hubble-control`: about the observation, not a flow. `foreign-log`: a program's own log line. */
+export type RecordShape =
+  | 'hubble-wrapped' | 'hubble-bare' | 'hubble-control' | 'calico-enterprise' | 'goldmane' | 'netobserv' | 'antrea' | 'gke' | 'aws-vpc-cni' | 'foreign-log' | 'unknown'
 
 const CONTROL_KEYS = ['lost_events', 'lostEvents', 'node_status', 'nodeStatus', 'agent_event', 'agentEvent', 'debug_event', 'debugEvent']
 
 /** Tells the format of one record by the presence of keys, never by versions: sources mix formats and producers change them. */
 export function detectShape(record: RawObject): RecordShape {
-  if (record.flow !== undefined) return 'hubble-wrapped'
+  if (record.flow !== undefined && !isGoldmane(record)) return 'hubble-wrapped'
   if (isCalicoEnterprise(record)) return 'calico-enterprise'
   if (isBareFlow(record)) return 'hubble-bare'
-  return CONTROL_KEYS.some((key) => record[key] !== undefined) ? 'hubble-control' : 'unknown'
+  if (isGoldmane(record)) return 'goldmane'
+  if (isNetObserv(record)) return 'netobserv'
+  if (isAntrea(record)) return 'antrea'
+  if (isGke(record)) return 'gke'
+  if (isAwsVpcCni(record)) return 'aws-vpc-cni'
+  if (CONTROL_KEYS.some((key) => record[key] !== undefined)) return 'hubble-control'
+  return isForeignObject(record) ? 'foreign-log' : 'unknown'
 }
 
 function isBareFlow(record: RawObject): boolean {

@@ -1,18 +1,31 @@
 /**
- * Raw records of any known flow-log format to Outcomes, one at a time. In: what `decode` unwrapped. Out: a FlowRecord, a Rejection that names
- * the field, or Ignored with the reason; exactly one per record.
+ * Raw records of any known flow-log format to Outcomes, one at a time. In: what `decode` unwrapped: an object, or a text line. Out: a FlowRecord, a
+ * Rejection that names the field, or Ignored with the reason; exactly one per record.
  *
- * Invariants: a pure function of the record and the options (its memory only makes equal identities one object and saves work), so order and
- * batching never matter; it never throws on input. Leaves to others: duplicates (by digest), label rules, workloads, and orientation by other
- * records. Cost: about as much as JSON.parse of the same record; memory bounded by the caches' limits.
+ * Invariants: a pure function of the record, the options and the cluster state at the flow's time (its memory only makes equal identities one
+ * object and saves work), so order and batching never matter; it never throws on input. Leaves to others: duplicates (by digest), label rules,
+ * workloads, and orientation by other records. Cost: about as much as JSON.parse of the same record; memory bounded by the caches' limits.
  */
-import type { Outcome } from '../flow/flow-record.ts'
+import { NO_HISTORY, type ClusterHistory } from '../cluster/cluster-history.ts'
+import type { CoverageEvent, Outcome } from '../flow/flow-record.ts'
 import { AddressCache } from './address-cache.ts'
-import { CalicoNormalizer } from './calico-enterprise.ts'
-import { detectShape } from './detect.ts'
-import { HubbleNormalizer } from './hubble.ts'
-import { normalizeHubbleControl } from './hubble-control.ts'
+import { AntreaReader } from './antrea/antrea.ts'
+import { AntreaLineReader } from './antrea/antrea-lines.ts'
+import { AwsReader } from './aws/aws.ts'
+import { AwsLineReader } from './aws/aws-lines.ts'
+import { CalicoLineReader } from './calico/calico-lines.ts'
+import { CalicoNormalizer } from './calico/calico-enterprise.ts'
+import { GoldmaneReader } from './calico/goldmane.ts'
+import { CoverageNotes } from './coverage-notes.ts'
+import { detectShape, type RecordShape } from './detect.ts'
+import { EndResolver } from './end-resolver.ts'
+import { GkeReader } from './gke/gke.ts'
+import { HubbleNormalizer } from './hubble/hubble.ts'
+import { normalizeHubbleControl } from './hubble/hubble-control.ts'
 import { IdentityCache } from './identity-cache.ts'
+import { NetObservReader } from './netobserv/netobserv.ts'
+import type { LineReader, NormalizeContext, RecordReader } from './normalize-context.ts'
+import { isForeignLine, FOREIGN_LOG } from './foreign-log.ts'
 import { isObject, reject, wrongType } from './problems.ts'
 
 export interface NormalizerOptions {
@@ -20,30 +33,59 @@ export interface NormalizerOptions {
   readonly cluster: string
   /** Addresses of pods: without a pod's name they are an unknown workload, never an outside address. */
   readonly podCidrs?: readonly string[]
+  /** The cluster state as it is known now; asked with each flow's own time. */
+  readonly history?: () => ClusterHistory
 }
 
 export interface Normalizer {
-  /** The outcome of one unwrapped record. */
+  /** The outcome of one unwrapped record: an object, or the text of a line. */
   normalize(raw: unknown): Outcome
+  /** Signs of incomplete observation that flow records carried since the last call. */
+  takeCoverage(): CoverageEvent[]
 }
 
 /** Throws AppError `usage` when a pod CIDR is malformed. Keep one per source: it remembers the pods it has seen. */
 export function createNormalizer(options: NormalizerOptions): Normalizer {
-  const identities = new IdentityCache(options.cluster)
+  const { cluster } = options
+  const identities = new IdentityCache(cluster)
   const addresses = new AddressCache(options.podCidrs ?? [])
-  const hubble = new HubbleNormalizer(options.cluster, identities, addresses)
-  const calico = new CalicoNormalizer(options.cluster, identities, addresses)
+  const history = options.history ?? (() => NO_HISTORY)
+  const coverage = new CoverageNotes()
+  const context: NormalizeContext = { cluster, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage }
+  const readers = createReaders(context)
+  const lineReaders: readonly LineReader[] = [new AwsLineReader(context), new AntreaLineReader(context), new CalicoLineReader(context)]
 
-  function normalize(raw: unknown): Outcome {
-    if (!isObject(raw)) return reject('unknown', 'not-an-object', 'a record must be a JSON object')
-    switch (detectShape(raw)) {
-      case 'hubble-wrapped': return isObject(raw.flow) ? hubble.normalize(raw, raw.flow) : wrongType('hubble', 'flow', 'an object', raw.flow)
-      case 'hubble-bare': return hubble.normalize(raw, raw)
-      case 'hubble-control': return normalizeHubbleControl(raw)
-      case 'calico-enterprise': return calico.normalize(raw)
-      case 'unknown': return reject('unknown', 'unknown-format', `no known flow log has the keys ${Object.keys(raw).slice(0, 8).join(', ') || '(none)'}`)
+  function normalizeLine(line: string): Outcome {
+    for (const reader of lineReaders) {
+      const outcome = reader.read(line)
+      if (outcome !== undefined) return outcome
     }
+    return isForeignLine(line) ? FOREIGN_LOG : reject('unknown', 'malformed-json', 'the line is neither JSON nor a text line of a known flow log')
   }
 
-  return { normalize }
+  function normalize(raw: unknown): Outcome {
+    if (typeof raw === 'string') return normalizeLine(raw)
+    if (!isObject(raw)) return reject('unknown', 'not-an-object', 'a record must be a JSON object')
+    return readers[detectShape(raw)].read(raw)
+  }
+
+  return { normalize, takeCoverage: () => coverage.take() }
+}
+
+function createReaders(context: NormalizeContext): Readonly<Record<RecordShape, RecordReader>> {
+  const hubble = new HubbleNormalizer(context)
+  const calico = new CalicoNormalizer(context)
+  return {
+    'hubble-wrapped': { read: (raw) => (isObject(raw.flow) ? hubble.normalize(raw, raw.flow) : wrongType('hubble', 'flow', 'an object', raw.flow)) },
+    'hubble-bare': { read: (raw) => hubble.normalize(raw, raw) },
+    'hubble-control': { read: normalizeHubbleControl },
+    'calico-enterprise': { read: (raw) => calico.normalize(raw) },
+    goldmane: new GoldmaneReader(context),
+    netobserv: new NetObservReader(context),
+    antrea: new AntreaReader(context),
+    gke: new GkeReader(context),
+    'aws-vpc-cni': new AwsReader(context),
+    'foreign-log': { read: () => FOREIGN_LOG },
+    unknown: { read: (raw) => reject('unknown', 'unknown-format', `no known flow log has the keys ${Object.keys(raw).slice(0, 8).join(', ') || '(none)'}`) },
+  }
 }

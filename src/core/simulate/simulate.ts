@@ -7,7 +7,6 @@
  * Cost: lines are made as they are read; `truth` walks the connections once more without making lines.
  */
 import { US_PER_SECOND } from '../base/time.ts'
-import type { FlowFormat } from '../flow/flow-record.ts'
 import { CalicoWriter } from './calico-rows.ts'
 import { clusterObjectsOf } from './cluster-objects.ts'
 import { ConnectionStream } from './connection-stream.ts'
@@ -19,8 +18,12 @@ import type { Topology } from './topology.ts'
 import { truthOf } from './truth.ts'
 import type { TruthEdge } from './truth.ts'
 
+/** Formats that are written; each by its own writer. */
+export const SIMULATED_FORMATS = ['hubble', 'calico-enterprise'] as const
+export type SimulatedFormat = (typeof SIMULATED_FORMATS)[number]
+
 export interface SimulationOptions {
-  readonly format: FlowFormat
+  readonly format: SimulatedFormat
   readonly minutes: number
   readonly seed: number
   readonly startUs: number
@@ -51,9 +54,12 @@ export function simulate(topology: Topology, options: SimulationOptions): Simula
   const endpoints = new EndpointTable(cluster, topology)
   const world = { topology, cluster, endpoints }
   const openStream = (): ConnectionStream => new ConnectionStream(world, range, options.rate ?? 1)
-  const lines = (): Iterable<string> => format === 'hubble'
-    ? new HubbleWriter(world, { range, stream: openStream(), clusterName }).lines()
-    : new CalicoWriter(world, { range, stream: openStream(), intervalUs: (options.intervalSeconds ?? 300) * US_PER_SECOND }).lines()
+  const intervalUs = (options.intervalSeconds ?? 300) * US_PER_SECOND
+  const writers: Readonly<Record<SimulatedFormat, () => { lines(): Iterable<string> }>> = {
+    hubble: () => new HubbleWriter(world, { range, stream: openStream(), clusterName }),
+    'calico-enterprise': () => new CalicoWriter(world, { range, stream: openStream(), intervalUs }),
+  }
+  const lines = (): Iterable<string> => writers[format]().lines()
   return {
     lines,
     clusterObjects: () => clusterObjectsOf(topology, cluster, range),

@@ -28,15 +28,12 @@ const BASES: readonly Json[] = [
 
 describe('records by strangers', () => {
   test('anything but an object is refused', () => {
-    for (const raw of [undefined, null, 5, 'x', [], true]) expect(normalize(raw)).toMatchObject({ kind: 'rejected', code: 'not-an-object' })
+    for (const raw of [undefined, null, 5, [], true]) expect(normalize(raw)).toMatchObject({ kind: 'rejected', code: 'not-an-object' })
   })
 
   test('unknown formats are refused with the keys they have', () => {
     expect(normalize({ foo: 1, 'b\nr': 2 })).toEqual({ kind: 'rejected', format: 'unknown', code: 'unknown-format', detail: 'no known flow log has the keys foo, b\\u000ar' })
     expect(verdictOf({})).toBe('rejected unknown-format')
-    // NetObserv, GKE policy logs: other tools' shapes.
-    expect(verdictOf({ SrcAddr: '10.0.0.1', DstAddr: '10.0.0.2', Proto: 6, TimeFlowStartMs: 1 })).toBe('rejected unknown-format')
-    expect(verdictOf({ connection: { src_ip: '10.0.0.1' }, disposition: 'allow' })).toBe('rejected unknown-format')
   })
 
   test.each<[string, Json, string]>([

@@ -5,9 +5,8 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Option } from 'commander'
 import { parseTimeUs } from '../../../core/base/time.ts'
-import type { FlowFormat } from '../../../core/flow/flow-record.ts'
-import { simulate } from '../../../core/simulate/simulate.ts'
-import type { Simulation } from '../../../core/simulate/simulate.ts'
+import { simulate, SIMULATED_FORMATS } from '../../../core/simulate/simulate.ts'
+import type { SimulatedFormat, Simulation } from '../../../core/simulate/simulate.ts'
 import { loadTopology } from '../../../manifests/load-topology.ts'
 import { printYaml } from '../../../manifests/print-manifests.ts'
 import { escapeText, renderJson } from '../../render/escape-text.ts'
@@ -17,7 +16,7 @@ import type { AddCommand } from '../command.ts'
 
 interface SimulateFlags {
   readonly topology?: string
-  readonly format?: FlowFormat
+  readonly format?: SimulatedFormat
   readonly minutes: number
   readonly seed: number
   readonly start: number
@@ -34,7 +33,7 @@ export const simulateCommand: AddCommand = (program, context) => {
     .summary('write the flow logs of an invented cluster')
     .description('Writes the flow log that a cluster running the given applications would write. The same flags give the same bytes.')
     .option('--topology <path>', 'YAML file, or folder with workloads.yaml, services.yaml and edges.json (required)')
-    .addOption(new Option('--format <format>', 'log format (required)').choices(['hubble', 'calico-enterprise']))
+    .addOption(new Option('--format <format>', 'log format (required)').choices(SIMULATED_FORMATS))
     .option('--minutes <number>', 'simulated minutes', parseNumberFlag(0.1, 1_000_000, { isWhole: false }), 60)
     .option('--seed <number>', 'seed of everything random', parseNumberFlag(0, 4_294_967_295, { isWhole: true }), 1)
     .addOption(new Option('--start <time>', 'first instant: a time, or an age such as 1h').argParser(parseMoment(context.nowUs)).default(parseTimeUs(DEFAULT_START), DEFAULT_START))

@@ -1,7 +1,7 @@
-import type { Ignored, ObservedVerdict, Protocol, Rejection, Side } from '../flow/flow-record.ts'
-import { checkTimeUs } from './instant.ts'
-import { readCount } from './ports.ts'
-import { ignored, isStorable, reject, shown, wrongType, type RawObject } from './problems.ts'
+import type { Ignored, ObservedVerdict, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
+import { checkTimeUs } from '../instant.ts'
+import { readCount } from '../ports.ts'
+import { ignored, isStorable, reject, shown, wrongType, type RawObject } from '../problems.ts'
 
 const FORWARDED = ignored('calico-enterprise', 'forwarded')
 const ICMP = ignored('calico-enterprise', 'icmp')

@@ -1,13 +1,13 @@
-import { UNVERIFIED_PRIVATE, type LabelQuality, type Labels, type WorkloadRef } from '../flow/end.ts'
-import type { Rejection } from '../flow/flow-record.ts'
-import { NO_ADDRESS, type AddressCache, type AddressInfo } from './address-cache.ts'
+import { UNVERIFIED_PRIVATE, type LabelQuality, type Labels, type WorkloadRef } from '../../flow/end.ts'
+import type { Rejection } from '../../flow/flow-record.ts'
+import { NO_ADDRESS, type AddressCache, type AddressInfo } from '../address-cache.ts'
 import { readText } from './calico-fields.ts'
-import { endOf, type End, type IdentityCache } from './identity-cache.ts'
-import { addLabel, checkLabelList, joinTexts } from './label-list.ts'
-import type { Located } from './orientation.ts'
-import { deriveController, deriveWorkload } from './pod-name.ts'
-import { readPort } from './ports.ts'
-import { isObject, reject, shown, wrongType, type RawObject } from './problems.ts'
+import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
+import { addLabel, checkLabelList, joinTexts } from '../label-list.ts'
+import type { Located } from '../orientation.ts'
+import { deriveController, deriveWorkload } from '../pod-name.ts'
+import { readPort } from '../ports.ts'
+import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
 
 /** The names that one end goes by: the values of source_* or dest_*. */
 interface Named {

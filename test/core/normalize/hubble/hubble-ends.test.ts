@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
-import type { Identity } from '../../../src/core/flow/identity.ts'
-import { createNormalizer } from '../../../src/core/normalize/normalizer.ts'
-import { DB, flow, flowOf, pod, reserved, tcp, verdictOf, type Json } from './hubble-records.ts'
+import type { Identity } from '../../../../src/core/flow/identity.ts'
+import { createNormalizer } from '../../../../src/core/normalize/normalizer.ts'
+import { DB, flow, flowOf, pod, reserved, tcp, verdictOf, type Json } from '../hubble-records.ts'
 
 /** The identity of `end` as the destination of a flow from a pod. */
 function identityOf(end: unknown, ip = '198.51.100.7', options: { podCidrs?: string[] } = {}): Identity {

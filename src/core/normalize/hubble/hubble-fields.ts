@@ -1,7 +1,7 @@
-import type { Ignored, ObservedVerdict, Protocol, Rejection } from '../flow/flow-record.ts'
+import type { Ignored, ObservedVerdict, Protocol, Rejection } from '../../flow/flow-record.ts'
 import { EVENT_POLICY_VERDICT, isPolicyDrop, readVerdict } from './hubble-enums.ts'
-import { asFlows, readCount, readPort } from './ports.ts'
-import { ignored, isObject, reject, shown, wrongType, type RawObject } from './problems.ts'
+import { asFlows, readCount, readPort } from '../ports.ts'
+import { ignored, isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
 
 const EMPTY = ignored('hubble', 'empty')
 const ICMP = ignored('hubble', 'icmp')

@@ -1,11 +1,11 @@
-import type { EndKind, WorkloadRef } from '../flow/end.ts'
-import type { Rejection } from '../flow/flow-record.ts'
-import type { AddressInfo } from './address-cache.ts'
-import { endOf, type End, type IdentityCache } from './identity-cache.ts'
-import { checkLabelList, joinTexts, readCiliumLabels, type CiliumLabels } from './label-list.ts'
-import type { Located } from './orientation.ts'
-import { deriveWorkload } from './pod-name.ts'
-import { isObject, isStorable, wrongType, type RawObject } from './problems.ts'
+import type { EndKind, WorkloadRef } from '../../flow/end.ts'
+import type { Rejection } from '../../flow/flow-record.ts'
+import type { AddressInfo } from '../address-cache.ts'
+import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
+import { checkLabelList, joinTexts, readCiliumLabels, type CiliumLabels } from '../label-list.ts'
+import type { Located } from '../orientation.ts'
+import { deriveWorkload } from '../pod-name.ts'
+import { isObject, isStorable, wrongType, type RawObject } from '../problems.ts'
 
 /** What an endpoint is, as far as its labels, names and identity number tell. `world` and `nobody` need the address to decide. */
 interface Classified {

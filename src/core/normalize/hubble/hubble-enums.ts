@@ -1,4 +1,4 @@
-import type { ObservedVerdict } from '../flow/flow-record.ts'
+import type { ObservedVerdict } from '../../flow/flow-record.ts'
 
 /**
  * Hubble's enumerations, by name and by number: JSON carries names, numbers stand for names newer than the producer's table. Source: the

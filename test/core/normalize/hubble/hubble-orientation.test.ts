@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { DB, edgeOf, flow, flowOf, pod, reply, reserved, tcp, udp, verdictOf, WEB, WORLD, wrap, type Json } from './hubble-records.ts'
+import { DB, edgeOf, flow, flowOf, pod, reply, reserved, tcp, udp, verdictOf, WEB, WORLD, wrap, type Json } from '../hubble-records.ts'
 
 const FORWARD = 'shop/web -> shop/db:5432'
 

@@ -4,15 +4,14 @@
  * Invariants: the outcome depends on the row and the options only. Calico follows connections, so rows name the true initiator (evidence
  * `conntrack`); source and destination rows of one connection are two sides of one edge. Field by field: docs/sources/calico-enterprise.md.
  */
-import type { FlowRecord, Outcome, Protocol } from '../flow/flow-record.ts'
-import type { AddressCache } from './address-cache.ts'
+import type { FlowRecord, Outcome, Protocol } from '../../flow/flow-record.ts'
 import { CalicoEnds } from './calico-ends.ts'
 import { readAction, readProtocol, readReporter, readSpan, readText, type Span } from './calico-fields.ts'
-import { Digest, hashText, type TextHash } from './digest.ts'
-import type { IdentityCache } from './identity-cache.ts'
-import { isPoliced, type Located } from './orientation.ts'
-import { asFlows, PROTOCOL_NUMBERS, readCount } from './ports.ts'
-import { ignored, isObject, reject, wrongType, type RawObject } from './problems.ts'
+import { Digest, hashText, type TextHash } from '../digest.ts'
+import type { NormalizeContext } from '../normalize-context.ts'
+import { isPoliced, type Located } from '../orientation.ts'
+import { asFlows, PROTOCOL_NUMBERS, readCount } from '../ports.ts'
+import { ignored, isObject, reject, wrongType, type RawObject } from '../problems.ts'
 
 const UNROUTABLE = ignored('calico-enterprise', 'multicast-or-link-local')
 const NO_ENDPOINT = ignored('calico-enterprise', 'no-endpoint')
@@ -40,7 +39,7 @@ export class CalicoNormalizer {
   readonly #digest = new Digest()
   readonly #seed: TextHash
 
-  constructor(cluster: string, identities: IdentityCache, addresses: AddressCache) {
+  constructor({ cluster, identities, addresses }: NormalizeContext) {
     this.#ends = new CalicoEnds(cluster, identities, addresses)
     this.#seed = hashText(`${cluster}\ncalico-enterprise`)
   }

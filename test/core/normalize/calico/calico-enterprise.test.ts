@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import type { Identity } from '../../../src/core/flow/identity.ts'
-import { flowOf, normalize, verdictOf, type Json } from './hubble-records.ts'
+import type { Identity } from '../../../../src/core/flow/identity.ts'
+import { flowOf, normalize, verdictOf, type Json } from '../hubble-records.ts'
 
 /** A row as written at aggregation level 0 by the destination's node, changed by `changes`. */
 function row(changes: Json = {}): Json {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import { createNormalizer } from '../../../src/core/normalize/normalizer.ts'
-import { DB, flow, flowOf, normalize, pod, tcp, TIME, udp, verdictOf, WEB, WORLD, wrap, type Json } from './hubble-records.ts'
+import { createNormalizer } from '../../../../src/core/normalize/normalizer.ts'
+import { DB, flow, flowOf, normalize, pod, tcp, TIME, udp, verdictOf, WEB, WORLD, wrap, type Json } from '../hubble-records.ts'
 
 function camel(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(camel)

@@ -5,22 +5,22 @@
  * Invariants: the outcome depends on this record and the options only; a known pod's record builds no identity. Wrong input is a Rejection that
  * names the field. Cost: about 60 property reads a record. Field by field: docs/sources/hubble.md.
  */
-import type { FlowRecord, Ignored, ObservedVerdict, Orientation, Outcome, Rejection } from '../flow/flow-record.ts'
-import { NO_ADDRESS, type AddressCache, type AddressInfo } from './address-cache.ts'
-import { Digest, hashText, type TextHash } from './digest.ts'
+import type { FlowRecord, Ignored, ObservedVerdict, Orientation, Outcome, Rejection } from '../../flow/flow-record.ts'
+import { NO_ADDRESS, type AddressCache, type AddressInfo } from '../address-cache.ts'
+import { Digest, hashText, type TextHash } from '../digest.ts'
 import { EVENT_AGENT, EVENT_DROP, EVENT_L7, EVENT_POLICY_VERDICT, EVENT_SOCKET, readDirection, readFlowType } from './hubble-enums.ts'
 import { HubbleEnds } from './hubble-ends.ts'
 import {
   checkUnoriented, FLAG_ACK, FLAG_SYN, isLocalEndpoint, isNamedService, isTranslatedSource, readFlowCount, readObservedVerdict, readReply,
   readTransport, type Transport,
 } from './hubble-fields.ts'
-import type { IdentityCache } from './identity-cache.ts'
-import { checkTimeUs, InstantParser } from './instant.ts'
-import { NodeNames, type NodeName } from './node-names.ts'
-import { findOrientation, isFromResponder, isInOrder, isPoliced, sideOf, type Located, type OrientationFacts } from './orientation.ts'
-import { PROTOCOL_NUMBERS, readCount } from './ports.ts'
-import { ignored, isObject, reject, shown, wrongType, type RawObject } from './problems.ts'
-import { mayBeCamel, snakeKeys } from './snake-keys.ts'
+import { checkTimeUs, InstantParser } from '../instant.ts'
+import { NodeNames, type NodeName } from '../node-names.ts'
+import type { NormalizeContext } from '../normalize-context.ts'
+import { findOrientation, isFromResponder, isInOrder, isPoliced, sideOf, type Located, type OrientationFacts } from '../orientation.ts'
+import { PROTOCOL_NUMBERS, readCount } from '../ports.ts'
+import { ignored, isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
+import { mayBeCamel, snakeKeys } from '../snake-keys.ts'
 
 const ENRICHMENT = ignored('hubble', 'enrichment')
 const SOCKET = ignored('hubble', 'socket-translation')
@@ -56,7 +56,7 @@ export class HubbleNormalizer {
   readonly #digest = new Digest()
   readonly #seed: TextHash
 
-  constructor(cluster: string, identities: IdentityCache, addresses: AddressCache) {
+  constructor({ cluster, identities, addresses }: NormalizeContext) {
     this.#addresses = addresses
     this.#ends = new HubbleEnds(cluster, identities)
     this.#seed = hashText(cluster)

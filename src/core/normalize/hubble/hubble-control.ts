@@ -1,8 +1,8 @@
-import type { CoverageEvent, Outcome } from '../flow/flow-record.ts'
-import { checkTimeUs, InstantParser } from './instant.ts'
-import { readCount } from './ports.ts'
-import { ignored, isObject, isStorable, printable, wrongType, type RawObject } from './problems.ts'
-import { snakeKeys } from './snake-keys.ts'
+import type { CoverageEvent, Outcome } from '../../flow/flow-record.ts'
+import { checkTimeUs, InstantParser } from '../instant.ts'
+import { readCount } from '../ports.ts'
+import { ignored, isObject, isStorable, printable, wrongType, type RawObject } from '../problems.ts'
+import { snakeKeys } from '../snake-keys.ts'
 
 const CONTROL = ignored('hubble', 'control')
 const LOSS_SOURCES = ['UNKNOWN_LOST_EVENT_SOURCE', 'PERF_EVENT_RING_BUFFER', 'OBSERVER_EVENTS_QUEUE', 'HUBBLE_RING_BUFFER']

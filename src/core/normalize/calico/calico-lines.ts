@@ -1,0 +1,14 @@
+import type { Outcome } from '../../flow/flow-record.ts'
+import type { LineReader, NormalizeContext } from '../normalize-context.ts'
+
+export class CalicoLineReader implements LineReader {
+  readonly #context: NormalizeContext
+
+  constructor(context: NormalizeContext) {
+    this.#context = context
+  }
+
+  read(line: string): Outcome | undefined {
+    return line === this.#context.cluster ? undefined : undefined
+  }
+}

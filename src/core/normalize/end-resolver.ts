@@ -1,0 +1,107 @@
+/**
+ * Ends that a record names only by address, or by a pod's name without labels: what cluster state knows of them at the flow's time.
+ *
+ * Invariants: an address is never resolved by state of another moment; without an answer the end is an unknown workload or the outside, never
+ * a pod. A Service's address becomes its backends' workload only where state proves one workload and one pod port; else its port is no pod's
+ * port (T8). Cost: a lookup in the history.
+ */
+import type { ClusterHistory, HistoryPod } from '../cluster/cluster-history.ts'
+import { UNVERIFIED_PRIVATE, type WorkloadRef } from '../flow/end.ts'
+import type { Protocol } from '../flow/flow-record.ts'
+import { NO_ADDRESS, type AddressInfo } from './address-cache.ts'
+import { endOf, type End, type IdentityCache } from './identity-cache.ts'
+import type { Located } from './orientation.ts'
+import { deriveWorkload } from './pod-name.ts'
+
+/** A pod as a log names it. */
+export interface NamedPod {
+  readonly namespace: string
+  readonly name: string
+  /** As the log says; `null`: derived from the pod's name. */
+  readonly workload: WorkloadRef | null
+}
+
+export interface AddressQuestion {
+  readonly port: number
+  readonly protocol: Protocol
+  readonly atUs: number
+  /** What a private address is that state does not know: `unknown` where the log names no pods at all, `outside` where it names those it knows. */
+  readonly privateIs: 'unknown' | 'outside'
+}
+
+export class EndResolver {
+  readonly #cluster: string
+  readonly #identities: IdentityCache
+  readonly #history: () => ClusterHistory
+
+  constructor(cluster: string, identities: IdentityCache, history: () => ClusterHistory) {
+    this.#cluster = cluster
+    this.#identities = identities
+    this.#history = history
+  }
+
+  /** The end behind an address; see the head of the file. */
+  address(address: AddressInfo, question: AddressQuestion): Located {
+    const { port, atUs } = question
+    const holder = this.#history().holderOf(address.text, atUs)
+    switch (holder.kind) {
+      case 'pod': return { end: this.#stateEnd(holder.pod), address, port, isService: false }
+      case 'node': return { end: this.#identities.special('node'), address, port, isService: false }
+      case 'service': return this.service(address, question)
+      case 'nobody': return { end: this.#identities.special(address.isPodLike ? 'unknown' : 'external'), address, port, isService: false }
+      case 'unknown': return { end: this.#outside(address, question), address, port, isService: false }
+    }
+  }
+
+  /** The end behind a Service's address and port. Its own address is no pod's: the end found has none. */
+  service(address: AddressInfo, { port, protocol, atUs }: Pick<AddressQuestion, 'port' | 'protocol' | 'atUs'>): Located {
+    const backends = this.#history().backendsOf(address.text, port, protocol, atUs)
+    const end = backends === undefined ? undefined : this.#commonEnd(backends.pods)
+    if (backends === undefined || end === undefined) return { end: this.#identities.special('unknown'), address, port, isService: true }
+    return { end, address: NO_ADDRESS, port: backends.port, isService: false }
+  }
+
+  /** A pod that the record names. Labels and controller come from state where it knows the pod, else the controller from its name. */
+  pod(named: NamedPod, atUs: number): End {
+    const known = this.#history().podNamed(named.namespace, named.name, atUs)
+    if (known !== undefined) return this.#stateEnd(known)
+    const workload = named.workload ?? deriveWorkload(named.name)
+    return endOf(this.#identities.intern({
+      kind: 'pod', cluster: this.#cluster, namespace: named.namespace, labels: {}, namespaceLabels: {}, labelQuality: 'none', workload,
+      workloadEvidence: named.workload === null ? 'pod-name' : 'record', name: workload.kind === 'Pod' ? named.name : '',
+    }), named.name)
+  }
+
+  /** The pod port behind a Service's port, where state proves it; 0 otherwise. */
+  podPort(serviceIp: string, port: number, protocol: Protocol, atUs: number): number {
+    return this.#history().backendsOf(serviceIp, port, protocol, atUs)?.port ?? 0
+  }
+
+  #stateEnd(pod: HistoryPod): End {
+    // Pods on the host's network share the node's address: no policy selects them.
+    if (pod.hostNetwork) return this.#identities.special('node')
+    const hasLabels = Object.keys(pod.labels).length > 0
+    const isNamed = pod.workload !== null && pod.workload.kind !== 'Pod'
+    return endOf(this.#identities.intern({
+      kind: 'pod', cluster: this.#cluster, namespace: pod.namespace, labels: pod.labels, namespaceLabels: pod.namespaceLabels ?? {}, labelQuality: 'full',
+      workload: pod.workload, workloadEvidence: pod.workload === null ? 'none' : 'record', name: !isNamed && !hasLabels ? pod.name : '',
+    }), pod.name)
+  }
+
+  /** One end for all pods when they are of one workload; without pod, because any of them may have answered. */
+  #commonEnd(pods: readonly HistoryPod[]): End | undefined {
+    const [first, ...others] = pods
+    if (first === undefined || first.workload === null) return undefined
+    const { namespace, workload } = first
+    const isOne = others.every((p) => p.namespace === namespace && p.workload?.kind === workload.kind && p.workload.name === workload.name)
+    if (!isOne) return undefined
+    const ends = pods.map((p) => this.#stateEnd(p))
+    const smallest = ends.reduce((a, b) => (b.identity.key < a.identity.key ? b : a))
+    return endOf(smallest.identity, '')
+  }
+
+  #outside(address: AddressInfo, { privateIs }: AddressQuestion): End {
+    if (address.isPodLike || address.text === '' || (address.isPrivate && privateIs === 'unknown')) return this.#identities.special('unknown')
+    return this.#identities.special('external', address.isPrivate ? UNVERIFIED_PRIVATE : '')
+  }
+}
