@@ -6,7 +6,7 @@
  * instant; its presence (flows 0) to every window it overlaps, at most MAX_PRESENCE_WINDOWS back. Adding a record twice
  * raises counts and nothing else.
  * Leaves to others: duplicates, orientation by evidence from other records, label rules.
- * Cost: three map lookups per flow, keyed by numbers; memory O(distinct edges x windows + kept outside addresses).
+ * Cost: five map lookups per flow, keyed by numbers and references; memory O(distinct edges x windows + kept outside addresses).
  */
 import { invariant } from '../base/invariant.ts'
 import { US_PER_DAY } from '../base/time.ts'
@@ -16,7 +16,7 @@ import type { FlowRecord, ObservedVerdict, Side } from '../flow/flow-record.ts'
 import type { Identity } from '../flow/identity.ts'
 import { BottomAddresses } from './bottom-addresses.ts'
 import type { ExternalOverflow } from './bottom-addresses.ts'
-import { edgePortsKey, pairKey } from './edge-keys.ts'
+import { edgePortsKey, IdentityNumbers } from './edge-keys.ts'
 
 /** Side and verdict as one small number, so that a window's rows need one map. */
 const SIDE_CODES: Readonly<Record<Side, number>> = { client: 0, server: 1, unknown: 2 }
@@ -38,6 +38,7 @@ export function presenceWindows(flow: FlowRecord): number {
 
 /** Groups flows by edge and window in memory. Not reusable: make a new one per batch. */
 export class EdgeBatch {
+  private readonly numbers = new IdentityNumbers()
   /** pairKey(from, to) -> ports -> edge. */
   private readonly pairs = new Map<number, Map<number, EdgeNode>>()
   private rows = 0
@@ -105,7 +106,7 @@ export class EdgeBatch {
   }
 
   private node(record: FlowRecord): EdgeNode {
-    const pair = pairKey(record.initiator, record.responder)
+    const pair = this.numbers.pairKey(record.initiator, record.responder)
     let byPorts = this.pairs.get(pair)
     if (byPorts === undefined) {
       byPorts = new Map()

@@ -12,13 +12,30 @@ export interface EdgeEnds {
   readonly fromPort: number
 }
 
-/** Identities one process may intern: two indexes fit exactly into one double. */
-const MAX_INDEX = 2 ** 26
+/** Identities one numbering may hold: two numbers fit exactly into one double. */
+const MAX_IDENTITIES = 2 ** 26
 
-/** One number for an ordered pair of identities, by their index in this process. */
-export function pairKey(from: Identity, to: Identity): number {
-  invariant(from.index < MAX_INDEX && to.index < MAX_INDEX, 'more identities than an index can name', { from: from.index, to: to.index })
-  return from.index * MAX_INDEX + to.index
+/**
+ * Numbers the identities of one batch or one answer, so that pairs of them are small keys. Its own numbers and not those of the process: a
+ * process that reads for years meets any number of identities, a batch does not.
+ */
+export class IdentityNumbers {
+  private readonly numbers = new Map<Identity, number>()
+
+  /** One number for an ordered pair of identities, told apart by reference. */
+  pairKey(from: Identity, to: Identity): number {
+    return this.numberOf(from) * MAX_IDENTITIES + this.numberOf(to)
+  }
+
+  private numberOf(identity: Identity): number {
+    let number = this.numbers.get(identity)
+    if (number === undefined) {
+      number = this.numbers.size
+      invariant(number < MAX_IDENTITIES, 'more identities than can be numbered', { number })
+      this.numbers.set(identity, number)
+    }
+    return number
+  }
 }
 
 const PROTOCOL_CODES: Readonly<Record<Protocol, number>> = {

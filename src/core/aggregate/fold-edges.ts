@@ -4,7 +4,7 @@ import type { EdgeWindow, ExternalPeer, ExternalSighting, ObservedEdge, Sighting
 import type { Identity } from '../flow/identity.ts'
 import { addressHash } from './bottom-addresses.ts'
 import type { ExternalOverflow } from './bottom-addresses.ts'
-import { edgePortsKey, pairKey } from './edge-keys.ts'
+import { edgePortsKey, IdentityNumbers } from './edge-keys.ts'
 import type { EdgeEnds } from './edge-keys.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -49,11 +49,12 @@ export function foldEdges(
   return [...edges.all()].sort(compareEdges).map(toObservedEdge)
 }
 
-/** Finds edges by the numbers of their identities; identities that differ only in `index` are one. */
+/** Finds edges by the numbers of their identities; identities with the same key are one. */
 class EdgeTable {
   private readonly pairs = new Map<number, Map<number, EdgeState>>()
   private readonly canonical = new Map<string, Identity>()
-  private readonly byIndex = new Map<number, Identity>()
+  private readonly byReference = new Map<Identity, Identity>()
+  private readonly numbers = new IdentityNumbers()
 
   ensure(ends: EdgeEnds): EdgeState {
     const found = this.find(ends)
@@ -64,7 +65,7 @@ class EdgeTable {
     const created: EdgeState = {
       ends: { from, to, protocol, port, fromPort }, evidence: 0, sightings: [], addresses: new Map(), isMany: false,
     }
-    const pair = pairKey(from, to)
+    const pair = this.numbers.pairKey(from, to)
     let byPorts = this.pairs.get(pair)
     if (byPorts === undefined) {
       byPorts = new Map()
@@ -75,7 +76,7 @@ class EdgeTable {
   }
 
   find(ends: EdgeEnds): EdgeState | undefined {
-    const pair = pairKey(this.intern(ends.from), this.intern(ends.to))
+    const pair = this.numbers.pairKey(this.intern(ends.from), this.intern(ends.to))
     return this.pairs.get(pair)?.get(edgePortsKey(ends.protocol, ends.port, ends.fromPort))
   }
 
@@ -84,11 +85,11 @@ class EdgeTable {
   }
 
   private intern(identity: Identity): Identity {
-    const known = this.byIndex.get(identity.index)
+    const known = this.byReference.get(identity)
     if (known !== undefined) return known
     const canonical = this.canonical.get(identity.key) ?? identity
     this.canonical.set(canonical.key, canonical)
-    this.byIndex.set(identity.index, canonical)
+    this.byReference.set(identity, canonical)
     return canonical
   }
 }

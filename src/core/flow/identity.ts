@@ -24,7 +24,7 @@ export interface Identity {
   readonly name: string
   /** Canonical text of everything above. */
   readonly key: string
-  /** Unique among the identities that one process ever interned; never stored. */
+  /** Unique among the identities that one process ever made; never stored. */
   readonly index: number
 }
 

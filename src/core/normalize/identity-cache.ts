@@ -12,26 +12,47 @@ export interface End {
   readonly hash: TextHash
 }
 
-/** Identities kept. Larger: fewer rebuilt; smaller: less memory. Past it everything is forgotten at once, and equal identities may be built anew. */
-const MAX_IDENTITIES = 100_000
+/**
+ * What one of the two generations holds at most: identities, and characters of their keys (an identity with 256 long labels is half a
+ * megabyte). Larger: fewer identities are built twice; smaller: less memory.
+ */
+const GENERATION = { identities: 200_000, characters: 64 << 20 }
 
-/** Makes equal identities one object, so that the stages behind compare by reference or index. */
+/**
+ * Makes equal identities one object, so that the stages behind compare by reference. Those in use are kept; what was not asked for during a
+ * whole generation is forgotten, and built anew when it comes again.
+ */
 export class IdentityCache {
   readonly #cluster: string
-  readonly #known = new Map<string, Identity>()
+  readonly #limits: typeof GENERATION
+  #young = new Map<string, Identity>()
+  #old = new Map<string, Identity>()
+  #characters = 0
   readonly #special = new Map<string, End>()
 
-  constructor(cluster: string) {
+  constructor(cluster: string, limits = GENERATION) {
     this.#cluster = cluster
+    this.#limits = limits
+  }
+
+  /** Identities held now; at most two generations. */
+  get size(): number {
+    return this.#young.size + this.#old.size
   }
 
   intern(fields: IdentityFields): Identity {
     const key = identityKey(fields)
-    const known = this.#known.get(key)
+    const known = this.#young.get(key)
     if (known !== undefined) return known
-    if (this.#known.size >= MAX_IDENTITIES) this.#known.clear()
-    const identity = createIdentity(fields)
-    this.#known.set(key, identity)
+    const identity = this.#old.get(key) ?? createIdentity(fields)
+    if (this.#young.size >= this.#limits.identities || this.#characters + key.length > this.#limits.characters) {
+      this.#old = this.#young
+      this.#young = new Map()
+      this.#characters = 0
+    }
+    this.#old.delete(key)
+    this.#young.set(key, identity)
+    this.#characters += key.length
     return identity
   }
 
@@ -43,10 +64,14 @@ export class IdentityCache {
     const end = endOf(createIdentity({
       kind, cluster: this.#cluster, namespace: '', labels: {}, namespaceLabels: {}, labelQuality: 'none', workload: null, workloadEvidence: 'none', name,
     }), '')
+    if (this.#special.size >= MAX_SPECIAL) this.#special.clear()
     this.#special.set(key, end)
     return end
   }
 }
+
+/** Ends without labels that are remembered: the classes, and names of network sets, which logs give. */
+const MAX_SPECIAL = 10_000
 
 export function endOf(identity: Identity, pod: string): End {
   return { kind: 'end', identity, pod, hash: hashText(`${identity.key}\n${pod}`) }

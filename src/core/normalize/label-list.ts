@@ -2,7 +2,7 @@ import type { Labels } from '../flow/end.ts'
 import type { FlowFormat, Rejection } from '../flow/flow-record.ts'
 import { isStorable, MAX_TEXT, reject, wrongType } from './problems.ts'
 
-/** More labels on one end are refused. */
+/** More labels on one end are refused: a pod has ten to thirty, and with its namespace's labels rarely sixty. Beyond, memory is what a hostile log costs. */
 const MAX_LABELS = 256
 const NAMESPACE_LABEL = 'io.cilium.k8s.namespace.labels.'
 /** Kubernetes puts this one on every namespace; identities imply it. */

@@ -2,7 +2,7 @@ import { parseIdentityKey } from '../../core/flow/identity.ts'
 import type { Identity } from '../../core/flow/identity.ts'
 import type { Queryable } from '../db/database.ts'
 
-/** Parsed identities by key: each key is parsed once, so that Identity.index stays small in a process that reads for months. */
+/** Parsed identities by key: each key is parsed once, and equal ones are one object. Bounded by what is stored: FLOWFENCE_MAX_IDENTITIES per cluster. */
 const interned = new Map<string, Identity>()
 
 function intern(key: string): Identity {
