@@ -34,6 +34,14 @@ export class Digest {
     this.#word(length)
   }
 
+  /** The same as `text` of the ASCII characters from `start` to `end`, without making a text. */
+  ascii(bytes: Uint8Array, start: number, end: number): void {
+    let i = start
+    for (; i + 1 < end; i += 2) this.#word((bytes[i] as number) | ((bytes[i + 1] as number) << 16))
+    this.#word(i < end ? bytes[i] as number : -1)
+    this.#word(end - start)
+  }
+
   hash(value: TextHash): void {
     this.#words(value.a, value.b)
   }

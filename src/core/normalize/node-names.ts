@@ -12,7 +12,8 @@ export interface NodeName {
   readonly hash: TextHash
 }
 
-const NONE: NodeName = { kind: 'node', name: '', cluster: '', hash: { a: 0, b: 0 } }
+/** No node is told. */
+export const NO_NODE: NodeName = { kind: 'node', name: '', cluster: '', hash: { a: 0, b: 0 } }
 /** Larger than any cluster; hostile input cannot grow it. */
 const MAX_NODES = 20_000
 
@@ -29,7 +30,7 @@ export class NodeNames {
   }
 
   read(value: unknown): NodeName | Rejection {
-    if (value === undefined || value === null || value === '') return NONE
+    if (value === undefined || value === null || value === '') return NO_NODE
     if (typeof value !== 'string') return wrongType(this.#format, this.#field, 'a node name', value)
     const known = this.#known.get(value)
     if (known !== undefined) return known

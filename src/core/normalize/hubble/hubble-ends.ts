@@ -8,7 +8,7 @@ import { deriveWorkload } from '../pod-name.ts'
 import { isObject, isStorable, wrongType, type RawObject } from '../problems.ts'
 
 /** What an endpoint is, as far as its labels, names and identity number tell. `world` and `nobody` need the address to decide. */
-interface Classified {
+export interface Classified {
   readonly kind: 'classified'
   readonly decision: 'end' | 'world' | 'nobody'
   /** Meaningful when `decision` is `end`. */

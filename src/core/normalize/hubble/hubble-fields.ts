@@ -1,12 +1,11 @@
 import type { Ignored, ObservedVerdict, Protocol, Rejection } from '../../flow/flow-record.ts'
-import { EVENT_POLICY_VERDICT, isPolicyDrop, readVerdict } from './hubble-enums.ts'
+import { EVENT_POLICY_VERDICT, isPolicyDrop, type LoggedVerdict } from './hubble-enums.ts'
 import { asFlows, readCount, readPort } from '../ports.ts'
 import { ignored, isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
 
 const EMPTY = ignored('hubble', 'empty')
 const ICMP = ignored('hubble', 'icmp')
 const OTHER_PROTOCOL = ignored('hubble', 'other-protocol')
-const RETINA_DNS = ignored('hubble', 'enrichment')
 
 export const FLAG_SYN = 1
 export const FLAG_ACK = 2
@@ -52,13 +51,8 @@ function readSegment(protocol: Protocol, segment: unknown): Transport | Rejectio
 }
 
 /** What the CNI did. Only drops by policy are denials; a policy verdict that drops is one even when the reason was masked. */
-export function readObservedVerdict(flow: RawObject, eventType: number): ObservedVerdict | Ignored | Rejection {
-  const value = flow.verdict
-  if (value !== undefined && value !== null && typeof value !== 'string' && typeof value !== 'number') return wrongType('hubble', 'verdict', 'a verdict', value)
-  const verdict = readVerdict(value)
-  if (verdict === 'retina-dns') return RETINA_DNS
+export function judgeVerdict(verdict: Exclude<LoggedVerdict, 'retina-dns'>, reason: unknown, eventType: number): ObservedVerdict {
   if (verdict !== 'dropped') return verdict
-  const reason = flow.drop_reason_desc ?? flow.drop_reason
   const isDenied = reason === undefined || reason === 0 ? eventType === EVENT_POLICY_VERDICT : isPolicyDrop(reason)
   return isDenied ? 'denied' : 'error'
 }
@@ -71,11 +65,10 @@ export function readReply(flow: RawObject): boolean | undefined | Rejection {
   return flow.reply === true ? true : undefined
 }
 
-/** True when the packet's source address was rewritten: `source_xlated` is what it became. */
-export function isTranslatedSource(ip: unknown): boolean {
-  if (!isObject(ip)) return false
+/** What the packet's source address was rewritten from, when it was: a Service's address before a reply is translated (T3); else ''. */
+export function readSourceXlated(ip: RawObject): string {
   const xlated = ip.source_xlated
-  return typeof xlated === 'string' && xlated !== '' && xlated !== ip.source
+  return typeof xlated === 'string' && xlated !== ip.source ? xlated : ''
 }
 
 /**
@@ -107,9 +100,9 @@ export function readFlowCount(aggregate: unknown): number | Rejection {
   return asFlows(sum)
 }
 
-/** True when a Service object names a Service. */
-export function isNamedService(service: unknown): boolean {
-  return isObject(service) && typeof service.name === 'string' && service.name !== ''
+/** The name that a Service object gives, or ''. */
+export function readServiceName(service: unknown): string {
+  return isObject(service) && typeof service.name === 'string' ? service.name : ''
 }
 
 /** True when the endpoint belongs to the reporting node: only those have a local number. */
