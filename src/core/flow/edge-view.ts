@@ -1,5 +1,6 @@
 import { formatTimeUs } from '../base/time.ts'
 import { compareText } from '../base/order.ts'
+import { UNVERIFIED_PRIVATE } from './end.ts'
 import type { EndKind, LabelQuality, WorkloadRef } from './end.ts'
 import type { ObservedEdge } from './edge.ts'
 import { ORIENTATION_BITS } from './edge.ts'
@@ -43,8 +44,8 @@ export function endView(identity: Identity, address?: string): EndView {
     ...(identity.workload === null ? {} : { workload: identity.workload }),
     ...(identity.kind === 'pod' ? { labels: identity.labels } : {}),
     ...(address === undefined || address === '' ? {} : { cidr: address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}` }),
-    // The name of an external identity only says how well the log knows it; see UNVERIFIED_PRIVATE.
-    ...(identity.name === '' || identity.kind === 'external' ? {} : { name: identity.name }),
+    // UNVERIFIED_PRIVATE is no name: it only says how well the log knows the address.
+    ...(identity.name === '' || (identity.kind === 'external' && identity.name === UNVERIFIED_PRIVATE) ? {} : { name: identity.name }),
   }
 }
 

@@ -23,6 +23,12 @@ export type LabelQuality = 'full' | 'identity-subset' | 'intersection' | 'none'
  */
 export const UNVERIFIED_PRIVATE = 'pvt'
 
+/** Names of external identities behind well-known addresses: the node's own DNS cache, and the cloud's instance metadata. */
+export const NODE_LOCAL_DNS = 'node-local-dns'
+export const METADATA = 'metadata'
+/** Where clouds answer for instance metadata (and with it for the node's credentials): all of them, and the IPv6 address of AWS. */
+export const METADATA_ADDRESSES: readonly string[] = ['169.254.169.254', 'fd00:ec2::254']
+
 export interface WorkloadRef {
   readonly kind: string
   readonly name: string

@@ -13,7 +13,7 @@ import type { EdgeView } from '../flow/edge-view.ts'
 import { findEchoes } from '../flow/echoes.ts'
 import { isWanted } from '../flow/edge.ts'
 import type { ExternalSighting, Sighting } from '../flow/edge.ts'
-import { UNVERIFIED_PRIVATE } from '../flow/end.ts'
+import { METADATA_ADDRESSES, UNVERIFIED_PRIVATE } from '../flow/end.ts'
 import type { Protocol, Side } from '../flow/flow-record.ts'
 import type { Identity } from '../flow/identity.ts'
 import type { IdentityPair, Party, TrafficEdge } from '../flow/traffic.ts'
@@ -122,7 +122,7 @@ function judgeExternal(question: Question, sink: Sink): void {
   if (edge.manyExternals) return addReview(sink, edge, 'too-many-addresses')
   const direction = isInbound ? 'ingress' : 'egress'
   for (const [ip, sightings] of groupByAddress(edge.externals)) {
-    const code = connectionProblem(sightings) ?? addressProblem(ip, outside.identity.name === UNVERIFIED_PRIVATE)
+    const code = connectionProblem(sightings) ?? metadataProblem(ip) ?? addressProblem(ip, outside.identity.name === UNVERIFIED_PRIVATE)
     if (code !== undefined) addReview(sink, edge, code, ip)
     else if (!hasEvidence(sightings, direction)) addReview(sink, edge, 'only-errors', ip)
     else if (subject.workload !== undefined) {
@@ -130,6 +130,11 @@ function judgeExternal(question: Question, sink: Sink): void {
     }
   }
   if (hasUnaddressedFlows(edge)) addReview(sink, { ...edge, externals: [] }, connectionProblem(edge.sightings) ?? 'needs-address')
+}
+
+/** Whoever reads instance metadata may get the node's credentials: allowed only by a person's decision. */
+function metadataProblem(ip: string): 'metadata-address' | undefined {
+  return METADATA_ADDRESSES.includes(ip) ? 'metadata-address' : undefined
 }
 
 export function groupByAddress(externals: readonly ExternalSighting[]): Map<string, ExternalSighting[]> {

@@ -14,6 +14,7 @@ export type ReviewCode =
   | 'too-many-addresses' // more outside addresses than are kept exactly
   | 'may-be-node' // a private address in a log that cannot tell nodes from the outside
   | 'may-be-pod' // an outside address inside a network where pods live
+  | 'metadata-address' // the cloud's instance metadata: a way to the node's credentials
   | 'peer-not-selectable' // no selector picks exactly the peer
   | 'invalid-namespace' // the peer's namespace is not a name Kubernetes accepts
   | 'foreign-cluster' // the peer is a pod of another cluster: NetworkPolicy cannot select it

@@ -14,6 +14,7 @@ const TEXTS: Readonly<Record<ReviewCode, string>> = {
   'too-many-addresses': 'More outside addresses than are kept one by one; name the CIDR that this workload may talk to.',
   'may-be-node': 'A private address, in a log that cannot tell a node from the outside (kubelet probes look like this). Give cluster state with --cluster-state so that nodes are known.',
   'may-be-pod': 'The address lies in a network where pods live: probably a terminated pod, so an ipBlock would be wrong.',
+  'metadata-address': 'The peer is the cloud\'s instance metadata, which hands out the node\'s credentials to whoever reaches it. Allow it by hand, and only for workloads that have no identity of their own.',
   'peer-not-selectable': 'No label selector picks exactly this peer among the pods of its namespace; give it a label of its own.',
   'invalid-namespace': 'The namespace of the peer is not a name Kubernetes accepts, so no rule can name it. Look at where the log comes from: it is damaged, or somebody made it up.',
   'foreign-cluster': 'The peer is a pod of another cluster; a NetworkPolicy cannot select it.',

@@ -1,4 +1,5 @@
 import { AppError } from '../base/app-error.ts'
+import { METADATA, METADATA_ADDRESSES, NODE_LOCAL_DNS } from '../flow/end.ts'
 import { addressClass, parseAddress } from '../sets/address.ts'
 import { parseCidr } from '../sets/cidr.ts'
 import type { Cidr } from '../sets/cidr.ts'
@@ -15,10 +16,17 @@ export interface AddressInfo {
   readonly isPrivate: boolean
   /** May belong to a pod although no pod is named: inside a pod CIDR, loopback, or the address that stands for a pod calling itself. */
   readonly isPodLike: boolean
+  /** A well-known address that is what it is wherever it is seen, whatever a log calls it; else ''. */
+  readonly role: AddressRole
 }
 
+/** `node-local-dns`: the node's own DNS cache. `metadata`: the cloud's instance metadata, from which credentials can be had. */
+export type AddressRole = '' | typeof NODE_LOCAL_DNS | typeof METADATA
+
+const ROLES = new Map<string, AddressRole>([['169.254.20.10', NODE_LOCAL_DNS], ...METADATA_ADDRESSES.map((text) => [text, METADATA] as const)])
+
 /** The address of a record that has none. */
-export const NO_ADDRESS: AddressInfo = { kind: 'address', text: '', hash: { a: 0, b: 0 }, isUnroutable: false, isPrivate: false, isPodLike: false }
+export const NO_ADDRESS: AddressInfo = { kind: 'address', text: '', hash: { a: 0, b: 0 }, isUnroutable: false, isPrivate: false, isPodLike: false, role: '' }
 
 /** Addresses kept. Larger: fewer parses with many outside peers; smaller: less memory (about 200 bytes each). */
 const MAX_ADDRESSES = 100_000
@@ -55,6 +63,7 @@ export class AddressCache {
     const range = addressClass(address)
     const isUnroutable = range === 'multicast' || range === 'broadcast' || range === 'unspecified' || (range === 'link-local' && address.family === 6)
     const isPodLike = range === 'loopback' || address.text === HAIRPIN || this.#podCidrs.some((c) => c.family === address.family && c.start <= address.value && address.value <= c.end)
-    return { kind: 'address', text: address.text, hash: hashText(address.text), isUnroutable, isPrivate: range === 'private', isPodLike }
+    const role = ROLES.get(address.text) ?? ''
+    return { kind: 'address', text: address.text, hash: hashText(address.text), isUnroutable, isPrivate: range === 'private', isPodLike: isPodLike && role === '', role }
   }
 }

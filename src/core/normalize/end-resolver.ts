@@ -43,6 +43,8 @@ export class EndResolver {
   /** The end behind an address; see the head of the file. */
   address(address: AddressInfo, question: AddressQuestion): Located {
     const { port, atUs } = question
+    // The same on every node and in no state: what it is does not depend on who asks.
+    if (address.role !== '') return { end: this.#identities.special('external', address.role), address, port, isService: false }
     const holder = this.#history().holderOf(address.text, atUs)
     switch (holder.kind) {
       case 'pod': return { end: this.#stateEnd(holder.pod), address, port, isService: false }
@@ -63,13 +65,19 @@ export class EndResolver {
 
   /** A pod that the record names. Labels and controller come from state where it knows the pod, else the controller from its name. */
   pod(named: NamedPod, atUs: number): End {
-    const known = this.#history().podNamed(named.namespace, named.name, atUs)
-    if (known !== undefined) return this.#stateEnd(known)
+    const known = this.knownPod(named.namespace, named.name, atUs)
+    if (known !== undefined) return known
     const workload = named.workload ?? deriveWorkload(named.name)
     return endOf(this.#identities.intern({
       kind: 'pod', cluster: this.#cluster, namespace: named.namespace, labels: {}, namespaceLabels: {}, labelQuality: 'none', workload,
       workloadEvidence: named.workload === null ? 'pod-name' : 'record', name: workload.kind === 'Pod' ? named.name : '',
     }), named.name)
+  }
+
+  /** A named pod as state knows it; `undefined` when it does not. */
+  knownPod(namespace: string, name: string, atUs: number): End | undefined {
+    const known = this.#history().podNamed(namespace, name, atUs)
+    return known === undefined ? undefined : this.#stateEnd(known)
   }
 
   /** The pod port behind a Service's port, where state proves it; 0 otherwise. */

@@ -1,7 +1,51 @@
+/**
+ * Who opened the connection, as far as one record tells: the one table for all formats, and the functions that apply it.
+ *
+ * In: what a record shows. Out: the evidence, and which end of the packet is the initiator. What one record does not prove is stored unoriented and
+ * judged by other records when edges are read (core/flow/traffic.ts: seen-forward, listener, port-range).
+ * Invariants: a pure function of one record. The table is data: a test walks through it and shows a record for every row.
+ */
 import { compareText } from '../base/order.ts'
-import type { Orientation, Side } from '../flow/flow-record.ts'
+import type { FlowFormat, Orientation, Side } from '../flow/flow-record.ts'
+import { EPHEMERAL_PORT_START } from '../flow/traffic.ts'
 import type { AddressInfo } from './address-cache.ts'
 import type { End } from './identity-cache.ts'
+
+/** One line of the table. Within a format the first row that fits decides. */
+export interface OrientationRow {
+  readonly format: FlowFormat
+  readonly shows: string
+  readonly evidence: Orientation
+  /** The end of the packet (or of the logged tuple) that opened the connection. */
+  readonly initiator: 'source' | 'destination' | 'not known'
+}
+
+/** Strongest first within each format (DESIGN.md §2). */
+export const ORIENTATION_TABLE: readonly OrientationRow[] = [
+  // A verdict is asked for when a connection is opened, in the initiator's direction; also when the packet is dropped.
+  { format: 'hubble', shows: 'policy-verdict event (event_type 5)', evidence: 'verdict-event', initiator: 'source' },
+  { format: 'hubble', shows: 'SYN without ACK', evidence: 'tcp-flags', initiator: 'source' },
+  { format: 'hubble', shows: 'SYN with ACK', evidence: 'tcp-flags', initiator: 'destination' },
+  { format: 'hubble', shows: 'is_reply true, or only the older reply true', evidence: 'is-reply', initiator: 'destination' },
+  // Retina writes false into every record when it has no connection tracking.
+  { format: 'hubble', shows: 'is_reply false, written by Retina', evidence: 'unoriented', initiator: 'not known' },
+  { format: 'hubble', shows: 'is_reply false', evidence: 'is-reply', initiator: 'source' },
+  { format: 'hubble', shows: 'none of these', evidence: 'unoriented', initiator: 'not known' },
+  // Made from the kernel's connection tracking: the tuple is the connection's, never a packet's.
+  { format: 'calico-enterprise', shows: 'every row', evidence: 'conntrack', initiator: 'source' },
+  { format: 'goldmane', shows: 'every flow', evidence: 'conntrack', initiator: 'source' },
+  { format: 'antrea', shows: 'every record', evidence: 'conntrack', initiator: 'source' },
+  // Packets of one direction, flags of all of them or-ed.
+  { format: 'netobserv', shows: 'SYN without SYN_ACK', evidence: 'tcp-flags', initiator: 'source' },
+  { format: 'netobserv', shows: 'SYN_ACK', evidence: 'tcp-flags', initiator: 'destination' },
+  { format: 'netobserv', shows: 'none of these', evidence: 'unoriented', initiator: 'not known' },
+  // Built from Hubble's policy-verdict events.
+  { format: 'gke', shows: 'every record', evidence: 'verdict-event', initiator: 'source' },
+  // The hook's tuple of a packet that its connection tracking took for a new connection; answers that come late look new, too.
+  { format: 'aws-vpc-cni', shows: 'destination is a Service', evidence: 'conntrack', initiator: 'source' },
+  { format: 'aws-vpc-cni', shows: 'destination port below 32768', evidence: 'conntrack', initiator: 'source' },
+  { format: 'aws-vpc-cni', shows: 'destination port from 32768 on', evidence: 'unoriented', initiator: 'not known' },
+]
 
 /** One end of a packet or connection with its address and port (0 = not known). */
 export interface Located {
@@ -18,7 +62,7 @@ export function isPoliced(located: Located): boolean {
   return kind === 'pod' || (kind === 'unknown' && located.address.text !== '')
 }
 
-/** What one record knows about who opened the connection. */
+/** What one record of packets (Hubble) knows about who opened the connection. */
 export interface OrientationFacts {
   readonly isVerdictEvent: boolean
   readonly isDrop: boolean
@@ -28,7 +72,7 @@ export interface OrientationFacts {
   readonly isReply: boolean | undefined
 }
 
-/** Strongest evidence first (DESIGN.md §2): a policy-verdict event is always in the initiator's direction; then the handshake; then conntrack's is_reply. */
+/** Hubble's rows of the table: a policy-verdict event; then the handshake; then conntrack's is_reply. */
 export function findOrientation(facts: OrientationFacts): Orientation {
   if (facts.isVerdictEvent) return 'verdict-event'
   if (facts.isSyn) return 'tcp-flags'
@@ -39,6 +83,14 @@ export function findOrientation(facts: OrientationFacts): Orientation {
 export function isFromResponder(facts: OrientationFacts, orientation: Orientation): boolean {
   if (orientation === 'tcp-flags') return facts.isAck
   return orientation === 'is-reply' && facts.isReply === true
+}
+
+/**
+ * AWS' rows of the table, for a destination that is no Service: the port that answers come back to is one the kernel picked for the client, from
+ * 32768 on. A tuple towards such a port may be an answer to a connection that the agent had forgotten, whatever the other port is.
+ */
+export function orientTuple(destinationPort: number): 'conntrack' | 'unoriented' {
+  return destinationPort < EPHEMERAL_PORT_START ? 'conntrack' : 'unoriented'
 }
 
 /**
