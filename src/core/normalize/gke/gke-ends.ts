@@ -1,0 +1,111 @@
+import type { WorkloadRef } from '../../flow/end.ts'
+import type { Protocol, Rejection } from '../../flow/flow-record.ts'
+import type { AddressInfo } from '../address-cache.ts'
+import { hashText, type TextHash } from '../digest.ts'
+import type { NamedPod } from '../end-resolver.ts'
+import type { NormalizeContext } from '../normalize-context.ts'
+import type { Located } from '../orientation.ts'
+import { deriveController } from '../pod-name.ts'
+import { isObject, isStorable, reject, wrongType, type RawObject } from '../problems.ts'
+
+interface Question {
+  readonly address: AddressInfo
+  readonly port: number
+  readonly protocol: Protocol
+  readonly atUs: number
+  /** The node that reported, where this end may be that node itself; else ''. */
+  readonly localNode: string
+}
+
+/** A pod as the log names it; remembered, so that a known pod costs a lookup. */
+interface Named {
+  readonly pod: NamedPod
+  readonly kind: unknown
+  readonly workload: unknown
+  readonly hash: TextHash
+}
+
+/** Pods remembered. Past it everything is forgotten at once. */
+const MAX_PODS = 100_000
+const NOTHING: TextHash = { a: 0, b: 0 }
+const TEXT_FIELDS = ['pod_name', 'pod_namespace', 'namespace', 'node_name', 'workload_kind', 'workload_name', 'instance'] as const
+
+/** Turns `src` and `dest` into ends: a pod by its name, a node by its name, anything else by its address. */
+export class GkeEnds {
+  readonly #context: Pick<NormalizeContext, 'resolver' | 'identities'>
+  /** namespace -> pod name. */
+  readonly #pods = new Map<string, Map<string, Named>>()
+  #podCount = 0
+
+  constructor(context: Pick<NormalizeContext, 'resolver' | 'identities'>) {
+    this.#context = context
+  }
+
+  /** `field` is `src` or `dest`. */
+  read(field: string, value: unknown, question: Question): Located | Rejection {
+    if (value !== undefined && value !== null && !isObject(value)) return wrongType('gke', field, 'an object', value)
+    const { address, port } = question
+    if (!isObject(value)) return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
+    const known = this.#known(value)
+    if (known !== undefined) return { end: this.#context.resolver.pod(known.pod, question.atUs), address, port, isService: false }
+    for (const name of TEXT_FIELDS) {
+      const text = value[name]
+      if (text !== undefined && text !== null && (typeof text !== 'string' || !isStorable(text))) return wrongType('gke', `${field}.${name}`, 'a name', text)
+    }
+    if (isNamed(value.pod_name)) {
+      const namespace = namespaceOf(value)
+      if (namespace === '') return reject('gke', 'missing-field', `${field}.pod_namespace: absent`)
+      return { end: this.#context.resolver.pod(this.#remember(value, namespace, value.pod_name).pod, question.atUs), address, port, isService: false }
+    }
+    if (isNamed(value.node_name) || value.workload_kind === 'Node') {
+      const kind = isNamed(value.node_name) && value.node_name === question.localNode ? 'host' : 'node'
+      return { end: this.#context.identities.special(kind), address, port, isService: false }
+    }
+    return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
+  }
+
+  /** Tells pods of one address apart in digests. */
+  nameOf(value: unknown): TextHash {
+    return (isObject(value) ? this.#known(value)?.hash : undefined) ?? NOTHING
+  }
+
+  #known(value: RawObject): Named | undefined {
+    const namespace = value.pod_namespace ?? value.namespace
+    if (typeof namespace !== 'string' || typeof value.pod_name !== 'string') return undefined
+    const known = this.#pods.get(namespace)?.get(value.pod_name)
+    return known !== undefined && known.kind === value.workload_kind && known.workload === value.workload_name ? known : undefined
+  }
+
+  #remember(value: RawObject, namespace: string, name: string): Named {
+    if (this.#podCount >= MAX_PODS) {
+      this.#pods.clear()
+      this.#podCount = 0
+    }
+    const byName = this.#pods.get(namespace) ?? new Map<string, Named>()
+    this.#pods.set(namespace, byName)
+    const named: Named = {
+      pod: { namespace, name, workload: workloadOf(value) }, kind: value.workload_kind, workload: value.workload_name, hash: hashText(`${namespace}\n${name}`),
+    }
+    if (!byName.has(name)) this.#podCount++
+    byName.set(name, named)
+    return named
+  }
+}
+
+function isNamed(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
+function namespaceOf(value: RawObject): string {
+  return isNamed(value.pod_namespace) ? value.pod_namespace : isNamed(value.namespace) ? value.namespace : ''
+}
+
+/** The pod's owner as logged: the direct one, so a ReplicaSet stands for its Deployment. `null` when it names none. */
+function workloadOf(value: RawObject): WorkloadRef | null {
+  const { workload_kind: kind, workload_name: name } = value
+  if (!isNamed(kind) || !isNamed(name) || kind === 'Pod' || kind === 'Node') return null
+  if (kind !== 'ReplicaSet' && kind !== 'Job') return { kind, name }
+  const controller = deriveController(name)
+  const isExpected = controller.kind === (kind === 'ReplicaSet' ? 'Deployment' : 'CronJob')
+  return isExpected ? controller : { kind, name }
+}
