@@ -3,14 +3,13 @@ import { US_PER_DAY } from '../core/base/time.ts'
 import type { CoverageEvent, FlowRecord, Rejection } from '../core/flow/flow-record.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import type { DecodedItem } from '../decode/item-list.ts'
-import { redactText } from '../decode/redact.ts'
 import type { RejectionRow } from '../store/write/insert-ingest-records.ts'
+import { letterOf } from './dead-letters.ts'
 import { addInputError, OutcomeCounts } from './ingest-report.ts'
 import type { InputError } from './ingest-report.ts'
 
-/** Dead letters kept of one batch. More: more evidence of bad input; fewer: a source of nothing but garbage fills the disk slower. */
-const MAX_REJECTION_ROWS = 100
-const MAX_SAMPLE_CHARACTERS = 1_000
+/** Dead letters kept of one batch. More: more that can be read again; fewer: less memory for a source of nothing but garbage. */
+const MAX_REJECTION_ROWS = 1_000
 
 /** Flows outside these bounds are refused; `undefined` bounds take any time (files have no clock). */
 export interface TimeBounds {
@@ -37,6 +36,8 @@ export class CollectedRecords {
   readonly rejections: RejectionRow[] = []
   readonly coverage: CoverageEvent[] = []
   readonly inputErrors: InputError[] = []
+  /** Rejected records of which no dead letter is kept. */
+  lettersDropped = 0
   /** Records received. */
   records = 0
   /** Where the source resumes after this batch, when any record was added. */
@@ -68,6 +69,22 @@ export class CollectedRecords {
     }
   }
 
+  /** Takes over what another collector of the same input holds. */
+  merge(other: CollectedRecords): void {
+    this.records += other.records
+    for (const flow of other.flows) this.addFlow(flow)
+    for (const row of other.problems.list()) this.problems.addRow(row)
+    this.rejections.push(...other.rejections)
+    this.coverage.push(...other.coverage)
+    for (const error of other.inputErrors) addInputError(this, error)
+    this.lettersDropped += other.lettersDropped
+  }
+
+  /** Takes the signs of incomplete observation that the normalizer met in flow records since the last time. Call it after the last record. */
+  finish(): void {
+    this.coverage.push(...this.options.normalizer.takeCoverage())
+  }
+
   private addFlow(flow: FlowRecord): void {
     this.flows.push(flow)
     this.windowRows += presenceWindows(flow)
@@ -87,17 +104,7 @@ export class CollectedRecords {
   private reject(rejection: Rejection, item: DecodedItem): void {
     this.problems.addProblem(rejection)
     addInputError(this, { file: this.options.file, line: item.line, message: `${rejection.code}: ${rejection.detail}` })
-    if (this.rejections.length >= MAX_REJECTION_ROWS) return
-    const sample = item.value === undefined ? item.raw : redactText(sampleOf(item.value))
-    this.rejections.push({ format: rejection.format, reason: rejection.code, detail: rejection.detail, position: `line ${item.line}, byte ${item.startOffset}`, sample })
-  }
-}
-
-/** The beginning of a record as JSON. JSON.parse takes any depth, JSON.stringify does not: such a record is evidence enough without its text. */
-function sampleOf(value: unknown): string {
-  try {
-    return JSON.stringify(value).slice(0, MAX_SAMPLE_CHARACTERS)
-  } catch {
-    return '(nested too deeply to be shown)'
+    if (this.rejections.length < MAX_REJECTION_ROWS) this.rejections.push(letterOf(rejection, item))
+    else this.lettersDropped++
   }
 }

@@ -1,4 +1,4 @@
-import type { Outcome } from '../core/flow/flow-record.ts'
+import type { CoverageEvent, Outcome } from '../core/flow/flow-record.ts'
 import type { TotalRow } from '../store/write/insert-ingest-records.ts'
 
 /** A place in the input that could not be used, for people. */
@@ -35,10 +35,34 @@ export interface IngestReport extends FormatCounts {
   /** The first MAX_INPUT_ERRORS rejections, and files that could not be read. */
   readonly inputErrors: InputError[]
   readonly known: KnownInput[]
+  /** Signs of incomplete observation that came with the records; at most MAX_COVERAGE of them. */
+  readonly coverage: CoverageSummary[]
+  readonly deadLetters: DeadLetterCounts
+  /** Flows whose node was not kept, because the cluster has too many nodes' names. */
+  nodesNotKept: number
   /** Decompressed bytes read. */
   bytes: number
 }
 
+/** Equal signs of incomplete observation, summed. */
+export interface CoverageSummary {
+  readonly type: CoverageEvent['type']
+  readonly detail: string
+  /** The first MAX_NODES nodes they came from, in order of appearance. */
+  readonly nodes: string[]
+  events: number
+  /** Events lost, where the sign counts them. */
+  lost: number
+}
+
+/** Of the rejected records: how many are kept as dead letters, and how many are counted only. */
+export interface DeadLetterCounts {
+  kept: number
+  notKept: number
+}
+
+const MAX_COVERAGE = 100
+const MAX_NODES = 100
 /** Enough to see what is wrong; the counts by code are complete. */
 const MAX_INPUT_ERRORS = 100
 
@@ -47,7 +71,7 @@ function emptyCounts(): FormatCounts {
 }
 
 export function emptyReport(): IngestReport {
-  return { ...emptyCounts(), byFormat: {}, inputErrors: [], known: [], bytes: 0 }
+  return { ...emptyCounts(), byFormat: {}, inputErrors: [], known: [], coverage: [], deadLetters: { kept: 0, notKept: 0 }, nodesNotKept: 0, bytes: 0 }
 }
 
 type MutableTotal = { -readonly [K in keyof TotalRow]: TotalRow[K] }
@@ -67,14 +91,21 @@ export class OutcomeCounts {
     this.add(problem.format, problem.kind, problem.kind === 'rejected' ? problem.code : problem.reason)
   }
 
+  /** Adds rows that were counted elsewhere. */
+  addRow({ format, outcome, reason, records }: TotalRow): void {
+    const row = this.byOutcome.get(outcome)?.get(format)?.get(reason)
+    if (row === undefined) this.create(format, outcome, reason, records)
+    else row.records += records
+  }
+
   list(): TotalRow[] {
     return [...this.byOutcome.values()].flatMap((byFormat) => [...byFormat.values()].flatMap((byReason) => [...byReason.values()]))
   }
 
-  private create(format: string, outcome: TotalRow['outcome'], reason: string): void {
+  private create(format: string, outcome: TotalRow['outcome'], reason: string, records = 1): void {
     const byFormat = this.byOutcome.get(outcome) ?? new Map<string, Map<string, MutableTotal>>()
     const byReason = byFormat.get(format) ?? new Map<string, MutableTotal>()
-    byReason.set(reason, { format, outcome, reason, records: 1 })
+    byReason.set(reason, { format, outcome, reason, records })
     byFormat.set(format, byReason)
     this.byOutcome.set(outcome, byFormat)
   }
@@ -90,6 +121,35 @@ export function addTotals(report: IngestReport, totals: readonly TotalRow[]): vo
       else counts[total.outcome][total.reason] = (counts[total.outcome][total.reason] ?? 0) + total.records
     }
   }
+}
+
+/** Sums signs of incomplete observation by type and detail. */
+export function addCoverage(report: Pick<IngestReport, 'coverage'>, events: readonly CoverageEvent[]): void {
+  for (const { type, detail, node, lost } of events) {
+    let summary = report.coverage.find((c) => c.type === type && c.detail === detail)
+    if (summary === undefined) {
+      // What has no room is summed up without its detail.
+      const shown = report.coverage.length < MAX_COVERAGE ? detail : ''
+      summary = report.coverage.find((c) => c.type === type && c.detail === shown)
+      if (summary === undefined) report.coverage.push(summary = { type, detail: shown, nodes: [], events: 0, lost: 0 })
+    }
+    summary.events++
+    summary.lost += lost
+    if (node !== '' && summary.nodes.length < MAX_NODES && !summary.nodes.includes(node)) summary.nodes.push(node)
+  }
+}
+
+/** Adds what became of one batch of collected records. */
+export function addStored(
+  report: IngestReport, stored: { readonly totals: readonly TotalRow[], readonly deadLetters: DeadLetterCounts, readonly nodesNotKept: number },
+  collected: { readonly coverage: readonly CoverageEvent[], readonly inputErrors: readonly InputError[] },
+): void {
+  addTotals(report, stored.totals)
+  addCoverage(report, collected.coverage)
+  addInputErrors(report, collected.inputErrors)
+  report.deadLetters.kept += stored.deadLetters.kept
+  report.deadLetters.notKept += stored.deadLetters.notKept
+  report.nodesNotKept += stored.nodesNotKept
 }
 
 /** Notes a rejection for people, as long as there is room. */

@@ -4,10 +4,9 @@ import { createDecoder } from '../decode/decode-chunk.ts'
 import type { Decoder } from '../decode/decode-chunk.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import type { PositionStep } from '../store/write/advance-position.ts'
-import type { TotalRow } from '../store/write/insert-ingest-records.ts'
-import type { BatchWriter } from './batch-writer.ts'
+import type { BatchWriter, StoredBatch } from './batch-writer.ts'
 import { CollectedRecords } from './collected-records.ts'
-import { addInputErrors, addTotals } from './ingest-report.ts'
+import { addStored } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import { positionFingerprint } from './resume-point.ts'
 import type { ResumePoint } from './resume-point.ts'
@@ -88,6 +87,7 @@ class StreamRun {
 
   private async flush(): Promise<void> {
     const collected = this.collected
+    collected.finish()
     this.collected = this.newBatch()
     this.batchBytes = 0
     await this.inFlight
@@ -103,15 +103,14 @@ class StreamRun {
     const next = collected.nextByte ?? this.position?.next ?? 0
     const fingerprint = point.contentDigest === undefined ? await positionFingerprint(source, next, isLast ? this.bytesRead : next) : ''
     const step: PositionStep = { source: point.positionName, from: this.position, next, fingerprint, records: this.records + collected.records }
-    const totals = await context.writer.store(collected, { source: source.name, position: step, content })
+    const stored = await context.writer.store(collected, { source: source.name, position: step, content })
     this.position = step
     this.records = step.records
-    this.report(totals, collected)
+    this.report(stored, collected)
   }
 
-  private report(totals: readonly TotalRow[], collected: CollectedRecords): void {
-    addTotals(this.context.report, totals)
-    addInputErrors(this.context.report, collected.inputErrors)
+  private report(stored: StoredBatch, collected: CollectedRecords): void {
+    addStored(this.context.report, stored, collected)
     this.context.onProgress?.()
   }
 

@@ -16,7 +16,7 @@ import { createDecoder } from '../decode/decode-chunk.ts'
 import { openFile } from '../sources/file.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import { CollectedRecords } from './collected-records.ts'
-import { addInputError, addInputErrors, addTotals, emptyReport, OutcomeCounts } from './ingest-report.ts'
+import { addCoverage, addInputError, addInputErrors, addTotals, emptyReport, OutcomeCounts } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import type { ObservedTraffic } from './observed-traffic.ts'
 import type { IngestProgress } from './ingest.ts'
@@ -104,6 +104,7 @@ class Observation {
   private add(source: OpenedSource, items: ReturnType<ReturnType<typeof createDecoder>['push']>): void {
     const collected = new CollectedRecords({ normalizer: this.normalizer, file: source.name, bounds: undefined })
     for (const item of items) collected.add(item)
+    collected.finish()
     const counts = new OutcomeCounts()
     for (const flow of collected.flows) {
       if (!this.isInRange(flow)) {
@@ -117,6 +118,7 @@ class Observation {
       this.networks.add(flow)
     }
     addTotals(this.report, [...counts.list(), ...collected.problems.list()])
+    addCoverage(this.report, collected.coverage)
     addInputErrors(this.report, collected.inputErrors)
   }
 

@@ -10,7 +10,8 @@ import type { FormatCounts, IngestReport } from '../../src/pipeline/ingest-repor
 import { observeFiles } from '../../src/pipeline/observe-files.ts'
 import type { Database } from '../../src/store/db/database.ts'
 import { selectEdges } from '../../src/store/read/select-edges.ts'
-import { selectIngestTotals, selectRejections } from '../../src/store/read/select-ingest-totals.ts'
+import { selectDeadLetters } from '../../src/store/read/select-dead-letters.ts'
+import { selectIngestTotals } from '../../src/store/read/select-ingest-totals.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { START_US } from '../support/flow-records.ts'
 import { hubbleLines, messyLines } from '../support/hubble-lines.ts'
@@ -223,7 +224,7 @@ describe('bad input', () => {
     expect(sum(report.rejected)).toBe(3)
     expect(report.inputErrors.map((e) => [e.file === path, e.line])).toEqual([[false, undefined], [true, 2], [true, 4], [true, 5]])
     expect(report.inputErrors[0]?.message).toBe(`${join(folder, 'missing')} does not exist; check the path.`)
-    const letters = await selectRejections(database, ingester.clusterId)
+    const letters = await selectDeadLetters(database, { clusterId: ingester.clusterId, limit: 100 })
     expect(letters).toHaveLength(3)
     expect(letters.at(-1)).toMatchObject({ reason: 'malformed-json', format: 'unknown', source: path })
     expect(JSON.stringify(letters)).not.toContain('hunter2')
@@ -280,7 +281,7 @@ describe('hostile input', () => {
     const ingester = await newIngester()
     const report = await ingester.ingestFiles([newFile([...bad, day(3), ''].join('\n'))])
     expect(report).toMatchObject({ received: 6, stored: 1 })
-    expect(await selectRejections(database, ingester.clusterId)).toHaveLength(sum(report.rejected))
+    expect(await selectDeadLetters(database, { clusterId: ingester.clusterId, limit: 100 })).toHaveLength(sum(report.rejected))
     expect(await ingester.ingestBody(Buffer.from([...bad, day(4)].join('\n')), { source: 'http', maxBytes: 1 << 24, isBackfill: true })).toMatchObject({ received: 6, stored: 1 })
   })
 

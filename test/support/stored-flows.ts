@@ -2,9 +2,9 @@
 import type { FlowRecord } from '../../src/core/flow/flow-record.ts'
 import type { Normalizer } from '../../src/core/normalize/normalizer.ts'
 import { BatchWriter } from '../../src/pipeline/batch-writer.ts'
+import type { StoredBatch } from '../../src/pipeline/batch-writer.ts'
 import { CollectedRecords } from '../../src/pipeline/collected-records.ts'
 import type { Database } from '../../src/store/db/database.ts'
-import type { TotalRow } from '../../src/store/write/insert-ingest-records.ts'
 import { START_US } from './flow-records.ts'
 
 /** Takes flows as they are. */
@@ -21,7 +21,7 @@ export function createWriter(database: Database, clusterId: number, nowUs = STAR
 }
 
 /** Records by outcome. */
-export function outcomes(totals: readonly TotalRow[]): Record<string, number> {
+export function outcomes({ totals }: StoredBatch): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const total of totals) counts[total.outcome] = (counts[total.outcome] ?? 0) + total.records
   return counts

@@ -86,6 +86,14 @@ export async function withTransaction<T>(database: Database, work: (tx: Transact
   }
 }
 
+/** Runs reads that must agree with each other: all of them see the database as it was at the first. */
+export async function withSnapshot<T>(database: Database, work: (tx: Queryable) => Promise<T>): Promise<T> {
+  return withTransaction(database, async (tx) => {
+    await tx.query('set transaction isolation level repeatable read, read only')
+    return work(tx)
+  })
+}
+
 export interface RetryOptions {
   /** Told before each wait, for logs and metrics. */
   readonly onRetry?: (error: unknown, delayMs: number) => void

@@ -22,21 +22,3 @@ export async function selectIngestTotals(database: Queryable, clusterId?: number
   )
   return rows.map((row) => ({ ...row, records: Number(row.records) }))
 }
-
-export interface StoredRejection {
-  readonly id: string
-  readonly source: string
-  readonly position: string
-  readonly format: string
-  readonly reason: string
-  readonly detail: string
-  readonly sample: string
-}
-
-/** The newest dead letters of a cluster, newest first. */
-export async function selectRejections(database: Queryable, clusterId: number, limit = 100): Promise<StoredRejection[]> {
-  const { rows } = await database.query<StoredRejection>(
-    `select id, source, position, format, reason, detail, sample from rejections where cluster_id = $1 order by id desc limit $2`, [clusterId, limit],
-  )
-  return rows
-}

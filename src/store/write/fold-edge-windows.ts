@@ -5,11 +5,12 @@ import type { Database, Transaction } from '../db/database.ts'
 /** Advisory lock classes; the second key is the cluster. */
 const WINDOW_LOCK = 0x666c_0001
 const DAY_LOCK = 0x666c_0002
+const HOUR_LOCK = 0x666c_0003
 
 /**
- * Joins the partial rows of windows and days to which two or more batches appended. Changes no reader's result. Any number of
+ * Joins the partial rows of windows, days and hours to which two or more batches appended. Changes no reader's result. Any number of
  * processes may run it, next to ingest: a window is folded by one at a time, and rows appended meanwhile stay for the next
- * time. Again after a failure goes on where it stopped. Returns how many windows and days were folded. `limit` bounds one call (default 10000).
+ * time. Again after a failure goes on where it stopped. Returns how many of them were folded. `limit` bounds one call (default 10000).
  */
 export async function foldEdgeWindows(database: Database, clusterId: number, limit = 10_000): Promise<number> {
   let folded = 0
@@ -18,6 +19,9 @@ export async function foldEdgeWindows(database: Database, clusterId: number, lim
   }
   for (const start of await crowded(database, 'external_peer_batches', 'day_start', { clusterId, limit })) {
     if (await fold(database, clusterId, { lock: DAY_LOCK, start }, foldDay)) folded++
+  }
+  for (const start of await crowded(database, 'node_hour_batches', 'hour_start', { clusterId, limit })) {
+    if (await fold(database, clusterId, { lock: HOUR_LOCK, start }, foldHour)) folded++
   }
   return folded
 }
@@ -92,12 +96,37 @@ async function foldDay(tx: Transaction, clusterId: number, start: string): Promi
   )
 }
 
-/** Joins the rows of ingest_totals that several batches appended. Changes no reader's result. */
+/** As foldWindow, for the hours in which nodes reported. */
+async function foldHour(tx: Transaction, clusterId: number, start: string): Promise<void> {
+  await tx.query(
+    `with taken as (delete from node_hour_batches where cluster_id = $1 and hour_start = $2 returning cluster_id, hour_start)
+     insert into node_hour_batches (cluster_id, hour_start) select distinct cluster_id, hour_start from taken`, [clusterId, start],
+  )
+  await tx.query(
+    `with taken as (delete from node_hours where cluster_id = $1 and hour_start = $2 returning *)
+     insert into node_hours (cluster_id, hour_start, format, node, flows, windows)
+     select cluster_id, hour_start, format, node, sum(flows), bit_or(windows) from taken group by cluster_id, hour_start, format, node`, [clusterId, start],
+  )
+}
+
+/** Joins the rows of ingest_totals, ingest_received and ingest_limits that several batches appended. Changes no reader's result. */
 export async function foldIngestTotals(database: Database, clusterId: number): Promise<void> {
   await database.query(
     `with taken as (delete from ingest_totals where cluster_id = $1 returning *)
      insert into ingest_totals (cluster_id, source, format, outcome, reason, records, recorded_at)
      select cluster_id, source, format, outcome, reason, sum(records), max(recorded_at) from taken group by cluster_id, source, format, outcome, reason`,
+    [clusterId],
+  )
+  await database.query(
+    `with taken as (delete from ingest_received where cluster_id = $1 returning *)
+     insert into ingest_received (cluster_id, source, records, newest_at, recorded_at)
+     select cluster_id, source, sum(records), max(newest_at), max(recorded_at) from taken group by cluster_id, source`,
+    [clusterId],
+  )
+  await database.query(
+    `with taken as (delete from ingest_limits where cluster_id = $1 returning *)
+     insert into ingest_limits (cluster_id, source, limit_name, records, recorded_at)
+     select cluster_id, source, limit_name, sum(records), max(recorded_at) from taken group by cluster_id, source, limit_name`,
     [clusterId],
   )
 }

@@ -15,9 +15,24 @@ export interface RejectionRow {
   readonly format: string
   readonly reason: string
   readonly detail: string
-  /** Line, offset or whatever leads a person there. */
-  readonly position: string
+  /** Line, counted from 1, and first byte of the record in its source. */
+  readonly line: number
+  readonly byte: number
   readonly sample: string
+  /** `sample` is the whole record as it came: it can be read again. */
+  readonly isComplete: boolean
+}
+
+/** Records received of one source, and the last instant of its newest flow. */
+export interface ReceivedRow {
+  readonly records: number
+  readonly newestUs: number | undefined
+}
+
+/** What a limit kept out of the tables. */
+export interface LimitRow {
+  readonly limit: 'dead-letters' | 'nodes'
+  readonly records: number
 }
 
 export async function insertTotals(tx: Transaction, clusterId: number, source: string, totals: readonly TotalRow[]): Promise<void> {
@@ -30,16 +45,42 @@ export async function insertTotals(tx: Transaction, clusterId: number, source: s
   )
 }
 
-export async function insertRejections(tx: Transaction, clusterId: number, source: string, rejections: readonly RejectionRow[]): Promise<void> {
-  if (rejections.length === 0) return
-  await tx.query(
-    `insert into rejections (cluster_id, source, position, format, reason, detail, sample)
-     select $1, $2, position, format, reason, detail, sample
-     from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) as letters (position, format, reason, detail, sample)`,
+/** Stores dead letters as long as the cluster got fewer than `perMinute` of them in the last minute; returns how many were stored. */
+export async function insertRejections(
+  tx: Transaction, clusterId: number, source: string, letters: { readonly rows: readonly RejectionRow[]; readonly perMinute: number },
+): Promise<number> {
+  const { rows, perMinute } = letters
+  if (rows.length === 0) return 0
+  const { rowCount } = await tx.query(
+    `insert into rejections (cluster_id, source, line, byte, format, reason, detail, sample, is_complete)
+     select $1, $2, line, byte, format, reason, detail, sample, is_complete
+     from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[]) with ordinality
+       as letters (line, byte, format, reason, detail, sample, is_complete, place)
+     order by place
+     limit greatest(0, $10::bigint - (select count(*) from rejections where cluster_id = $1 and rejected_at > now() - interval '1 minute'))`,
     [
-      clusterId, storableText(source), rejections.map((r) => r.position), rejections.map((r) => r.format), rejections.map((r) => r.reason),
-      rejections.map((r) => storableText(r.detail)), rejections.map((r) => storableText(r.sample)),
+      clusterId, storableText(source), rows.map((r) => r.line), rows.map((r) => r.byte), rows.map((r) => r.format), rows.map((r) => r.reason),
+      rows.map((r) => storableText(r.detail)), rows.map((r) => storableText(r.sample)), rows.map((r) => r.isComplete), perMinute,
     ],
+  )
+  return rowCount
+}
+
+export async function insertReceived(tx: Transaction, clusterId: number, source: string, received: ReceivedRow): Promise<void> {
+  if (received.records === 0) return
+  await tx.query(
+    `insert into ingest_received (cluster_id, source, records, newest_at) values ($1, $2, $3, to_timestamp($4::bigint / 1000000.0))`,
+    [clusterId, storableText(source), received.records, received.newestUs ?? null],
+  )
+}
+
+export async function insertLimits(tx: Transaction, clusterId: number, source: string, limits: readonly LimitRow[]): Promise<void> {
+  const rows = limits.filter((row) => row.records > 0)
+  if (rows.length === 0) return
+  await tx.query(
+    `insert into ingest_limits (cluster_id, source, limit_name, records)
+     select $1, $2, limit_name, records from unnest($3::text[], $4::bigint[]) as limits (limit_name, records)`,
+    [clusterId, storableText(source), rows.map((r) => r.limit), rows.map((r) => r.records)],
   )
 }
 

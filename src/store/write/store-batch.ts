@@ -3,6 +3,7 @@
  * or content digest. Either all of it is stored or nothing; running it again after a lost connection finds out which.
  */
 import type { ExternalOverflow } from '../../core/aggregate/bottom-addresses.ts'
+import type { NodeHour } from '../../core/aggregate/node-hours.ts'
 import { AppError } from '../../core/base/app-error.ts'
 import type { CoverageEvent } from '../../core/flow/flow-record.ts'
 import type { Identity } from '../../core/flow/identity.ts'
@@ -15,8 +16,10 @@ import { appendEdgeWindows } from './append-edge-windows.ts'
 import { appendExternalPeers, markExternalOverflows } from './append-external-peers.ts'
 import { insertFlows } from './insert-flows.ts'
 import { insertIdentities, insertPodNetworks } from './insert-identities.ts'
-import { insertCoverageEvents, insertRejections, insertTotals } from './insert-ingest-records.ts'
-import type { RejectionRow, TotalRow } from './insert-ingest-records.ts'
+import { appendNodeHours } from './append-node-hours.ts'
+import { insertCoverageEvents, insertLimits, insertReceived, insertRejections, insertTotals } from './insert-ingest-records.ts'
+import type { LimitRow, ReceivedRow, RejectionRow, TotalRow } from './insert-ingest-records.ts'
+import { settleLetters } from './settle-letters.ts'
 
 export interface BatchRows {
   readonly flows: CopyBuffer
@@ -37,7 +40,12 @@ export interface Batch {
   readonly identities: readonly Identity[]
   readonly podNetworks: readonly string[]
   readonly coverage: readonly CoverageEvent[]
+  readonly nodeHours: readonly NodeHour[]
   readonly rejections: readonly RejectionRow[]
+  /** Dead letters that the cluster may get in a minute; `rejections` beyond are counted only. */
+  readonly lettersPerMinute: number
+  readonly limits: readonly LimitRow[]
+  readonly received: ReceivedRow
   readonly totals: readonly TotalRow[]
   /** 64-bit digests of the stored flows, 8 bytes each. */
   readonly digests: Buffer
@@ -45,17 +53,26 @@ export interface Batch {
   readonly lastAtRangeUs: { readonly min: number, readonly max: number } | undefined
   readonly position: PositionStep | undefined
   readonly content: ContentRow | undefined
+  /** Ids of the dead letters that this batch was read from: removed with it. */
+  readonly letters: readonly string[]
+}
+
+/** What the database decided about a batch. */
+export interface StoredRows {
+  /** Dead letters that were stored. */
+  readonly rejections: number
 }
 
 /**
  * Stores a batch, trying again through restarts of the database. AppError `conflict` when another process moved the source's
- * position or stored the same content first; `unavailable` when the database stays away; then nothing was stored.
+ * position, stored the same content or settled one of the letters first; `unavailable` when the database stays away; then nothing was stored.
  */
-export async function storeBatch(database: Database, batch: Batch, options: RetryOptions = {}): Promise<void> {
+export async function storeBatch(database: Database, batch: Batch, options: RetryOptions = {}): Promise<StoredRows> {
   let attempts = 0
-  await withRetry(async () => {
-    if (attempts++ > 0 && await isCommitted(database, batch)) return
-    await withTransaction(database, (tx) => writeAll(tx, batch))
+  return withRetry(async () => {
+    // Of a batch whose commit got no answer, how many letters were kept is lost; all of them is the best that can be said.
+    if (attempts++ > 0 && await isCommitted(database, batch)) return { rejections: batch.rejections.length }
+    return withTransaction(database, (tx) => writeAll(tx, batch))
   }, options)
 }
 
@@ -64,7 +81,7 @@ async function isCommitted(database: Database, batch: Batch): Promise<boolean> {
   return rows.length > 0
 }
 
-async function writeAll(tx: Transaction, batch: Batch): Promise<void> {
+async function writeAll(tx: Transaction, batch: Batch): Promise<StoredRows> {
   const { clusterId, source, rows } = batch
   // First what may refuse the batch, then the bulk; rows that other batches may bring too come last, so that they are locked shortly.
   if (batch.position !== undefined && !await advancePosition(tx, clusterId, batch.position)) {
@@ -73,16 +90,23 @@ async function writeAll(tx: Transaction, batch: Batch): Promise<void> {
   if (batch.content !== undefined && !await insertContent(tx, clusterId, source, batch.content)) {
     throw new AppError('conflict', `The content of ${source} was stored by another process meanwhile.`)
   }
+  if (!await settleLetters(tx, clusterId, batch.letters)) {
+    throw new AppError('conflict', 'Another process tries the same dead letters again at the same time. Let one of them finish; nothing is lost.')
+  }
   await insertFlows(tx, rows.flows)
   await appendEdgeWindows(tx, clusterId, rows.edgeWindows, rows.windowStarts)
   await appendExternalPeers(tx, clusterId, rows.externalPeers, rows.dayStarts)
   await insertTotals(tx, clusterId, source, batch.totals)
-  await insertRejections(tx, clusterId, source, batch.rejections)
+  await appendNodeHours(tx, clusterId, batch.nodeHours)
+  await insertReceived(tx, clusterId, source, batch.received)
+  const rejections = await insertRejections(tx, clusterId, source, { rows: batch.rejections, perMinute: batch.lettersPerMinute })
+  await insertLimits(tx, clusterId, source, [...batch.limits, { limit: 'dead-letters', records: batch.rejections.length - rejections }])
   await insertBatchRow(tx, batch)
   await insertCoverageEvents(tx, clusterId, batch.coverage)
   await markExternalOverflows(tx, clusterId, rows.overflows)
   await insertPodNetworks(tx, clusterId, batch.podNetworks)
   await insertIdentities(tx, clusterId, batch.identities)
+  return { rejections }
 }
 
 async function insertBatchRow(tx: Transaction, batch: Batch): Promise<void> {
