@@ -5,7 +5,7 @@
  * a pod. A Service's address becomes its backends' workload only where state proves one workload and one pod port; else its port is no pod's
  * port (T8). Cost: a lookup in the history.
  */
-import type { ClusterHistory, HistoryPod } from '../cluster/cluster-history.ts'
+import type { AddressHolder, ClusterHistory, HistoryPod } from '../cluster/cluster-history.ts'
 import { UNVERIFIED_PRIVATE, type WorkloadRef } from '../flow/end.ts'
 import type { Protocol } from '../flow/flow-record.ts'
 import { NO_ADDRESS, type AddressInfo } from './address-cache.ts'
@@ -27,6 +27,8 @@ export interface AddressQuestion {
   readonly atUs: number
   /** What a private address is that state does not know: `unknown` where the log names no pods at all, `outside` where it names those it knows. */
   readonly privateIs: 'unknown' | 'outside'
+  /** The end opened the connection, which no Service's address does: there it stays unknown. */
+  readonly isInitiator?: boolean
 }
 
 export class EndResolver {
@@ -46,12 +48,24 @@ export class EndResolver {
     // The same on every node and in no state: what it is does not depend on who asks.
     if (address.role !== '') return { end: this.#identities.special('external', address.role), address, port, isService: false }
     const holder = this.#history().holderOf(address.text, atUs)
+    const held = this.#held(holder, address, question)
+    if (held !== undefined) return held
+    if (holder.kind === 'unknown') return { end: this.#outside(address, question), address, port, isService: false }
+    return { end: this.#identities.special(address.isPodLike ? 'unknown' : 'external'), address, port, isService: false }
+  }
+
+  /** The end that state knows behind an address at that moment; `undefined` where it has no answer, or nobody held the address. */
+  known(address: AddressInfo, question: Omit<AddressQuestion, 'privateIs'>): Located | undefined {
+    return this.#held(this.#history().holderOf(address.text, question.atUs), address, question)
+  }
+
+  #held(holder: AddressHolder, address: AddressInfo, question: Omit<AddressQuestion, 'privateIs'>): Located | undefined {
+    const { port } = question
     switch (holder.kind) {
       case 'pod': return { end: this.#stateEnd(holder.pod), address, port, isService: false }
       case 'node': return { end: this.#identities.special('node'), address, port, isService: false }
-      case 'service': return this.service(address, question)
-      case 'nobody': return { end: this.#identities.special(address.isPodLike ? 'unknown' : 'external'), address, port, isService: false }
-      case 'unknown': return { end: this.#outside(address, question), address, port, isService: false }
+      case 'service': return question.isInitiator === true ? { end: this.#identities.special('unknown'), address, port, isService: true } : this.service(address, question)
+      case 'nobody': case 'unknown': return undefined
     }
   }
 

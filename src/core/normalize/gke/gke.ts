@@ -8,6 +8,7 @@
 import type { FlowRecord, Ignored, ObservedVerdict, Outcome, Protocol, Rejection } from '../../flow/flow-record.ts'
 import { NO_ADDRESS, type AddressInfo } from '../address-cache.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
+import { HourlyNote } from '../hourly-note.ts'
 import { checkTimeUs, InstantParser } from '../instant.ts'
 import { NodeNames, type NodeName } from '../node-names.ts'
 import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
@@ -22,7 +23,6 @@ const UNROUTABLE = ignored('gke', 'multicast-or-link-local')
 const NO_ENDPOINT = ignored('gke', 'no-endpoint')
 
 const PROTOCOLS = new Map<unknown, Protocol | Ignored>([['tcp', 'TCP'], ['udp', 'UDP'], ['sctp', 'SCTP'], ['icmp', ICMP], ['icmpv6', ICMP], ['unknown', OTHER_PROTOCOL]])
-const UNCOVERED = 'GKE logs only traffic that a policy matched'
 
 /** True for records of GKE Dataplane V2 policy logging. */
 export function isGke(record: RawObject): boolean {
@@ -49,13 +49,13 @@ export class GkeReader implements RecordReader {
   readonly #instant = new InstantParser()
   readonly #digest = new Digest()
   readonly #seed: TextHash
-  #notedHour = -1
-  #notedNode = ''
+  readonly #uncovered: HourlyNote
 
   constructor(context: NormalizeContext) {
     this.#context = context
     this.#ends = new GkeEnds(context)
     this.#seed = hashText(`${context.cluster}\ngke`)
+    this.#uncovered = new HourlyNote(context.coverage, 'aggregation', 'GKE logs only traffic that a policy matched')
   }
 
   read(record: RawObject): Outcome {
@@ -109,7 +109,7 @@ export class GkeReader implements RecordReader {
     if ('code' in source) return source
     const destination = this.#ends.read('dest', record.dest, { address: facts.to, port, protocol, atUs, localNode: isIngress ? '' : localNode })
     if ('code' in destination) return destination
-    this.#noteCoverage(atUs, localNode)
+    this.#uncovered.note(atUs, localNode)
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
     this.#digestRecord(facts, this.#ends.nameOf(record.src), this.#ends.nameOf(record.dest))
     return this.#flow(facts, source, destination)
@@ -140,15 +140,6 @@ export class GkeReader implements RecordReader {
     }
   }
 
-  /** Once per hour and node; remembers the last one, because records come in order. */
-  #noteCoverage(atUs: number, node: string): void {
-    const hour = Math.floor(atUs / US_PER_HOUR)
-    if (hour === this.#notedHour && node === this.#notedNode) return
-    this.#notedHour = hour
-    this.#notedNode = node
-    this.#context.coverage.note('aggregation', atUs, node, UNCOVERED)
-  }
-
   #digestRecord(facts: Facts, source: TextHash, destination: TextHash): void {
     const digest = this.#digest
     digest.start(this.#seed)
@@ -165,8 +156,6 @@ export class GkeReader implements RecordReader {
     digest.finish()
   }
 }
-
-const US_PER_HOUR = 3_600_000_000
 
 function unknownProtocol(value: unknown): Outcome {
   if (value === undefined || value === null) return reject('gke', 'missing-field', 'connection.protocol: absent')

@@ -1,8 +1,10 @@
 import type { EndKind, WorkloadRef } from '../../flow/end.ts'
-import type { Rejection } from '../../flow/flow-record.ts'
+import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
+import type { EndResolver } from '../end-resolver.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
 import { checkLabelList, joinTexts, readCiliumLabels, type CiliumLabels } from '../label-list.ts'
+import type { NormalizeContext } from '../normalize-context.ts'
 import type { Located } from '../orientation.ts'
 import { deriveWorkload } from '../pod-name.ts'
 import { isObject, isStorable, wrongType, type RawObject } from '../problems.ts'
@@ -15,6 +17,8 @@ export interface Classified {
   readonly end: End
   /** Cilium's name of the cluster the endpoint says it is in, or ''. */
   readonly cluster: string
+  /** It has labels, and none says where it is from: not written by Cilium. */
+  readonly isRaw: boolean
   // What it was made from, to recognise the next record of the same pod by comparing instead of parsing.
   readonly labels: readonly string[] | null
   readonly workloadKind: string
@@ -23,6 +27,19 @@ export interface Classified {
   next: Classified | null
   /** The same end as a pod of another cluster. */
   foreign: End | null
+}
+
+/** What `locate` is asked with, beside the end and its address. */
+export interface Place {
+  readonly port: number
+  readonly protocol: Protocol
+  readonly atUs: number
+  /** The record calls the end by a Service's name. */
+  readonly isService: boolean
+  /** The record proves that this end opened the connection, or leaves open who did: it is no Service then. */
+  readonly isInitiator: boolean
+  /** Cilium's name of this cluster, when the two ends are in different ones; else ''. */
+  readonly local: string
 }
 
 /** Variants of one pod name that are kept: with and without workload, before and after a change of labels. */
@@ -41,15 +58,17 @@ const RESERVED: readonly (readonly [string, EndKind | 'world'])[] = [
 /** Turns Hubble endpoints into ends; remembers pods, so that a known pod costs a comparison of its labels. */
 export class HubbleEnds {
   readonly #identities: IdentityCache
+  readonly #resolver: EndResolver
   readonly #cluster: string
   /** namespace -> pod name -> variants. */
   readonly #pods = new Map<string, Map<string, Classified>>()
   readonly #nameless = new Map<string, Classified>()
   #podCount = 0
 
-  constructor(cluster: string, identities: IdentityCache) {
+  constructor({ cluster, identities, resolver }: NormalizeContext) {
     this.#cluster = cluster
     this.#identities = identities
+    this.#resolver = resolver
   }
 
   /** `field` is `source` or `destination`. */
@@ -106,6 +125,7 @@ export class HubbleEnds {
       decision: typeof end === 'string' ? end : 'end',
       end: typeof end === 'string' ? this.#identities.special('unknown') : end,
       cluster: textOf(endpoint.cluster_name) || cilium.cluster,
+      isRaw: list !== null && list.length > 0 && list.every(hasNoSource),
       labels: list,
       workloadKind: workload?.kind ?? '',
       workloadName: workload?.name ?? '',
@@ -164,26 +184,48 @@ export class HubbleEnds {
   }
 
   /**
-   * The end with its address. An outside label on an address of a pod, or on a private address behind a Service (a ClusterIP before
-   * translation), is no outside: T8, T15. Without any identity a private address may be anything.
+   * The end with its address, and the one place where cluster state has a say. A pod that the record names is that pod, whatever its address;
+   * state only adds labels where the record has none. A well-known address is what it is, whatever its labels. An end without a name is whoever held
+   * the address at that moment (T15), where state knows. Without an answer an outside label on an address of a pod, or on a private address behind
+   * a Service (a ClusterIP before translation), is no outside (T8, T15), and without any identity a private address may be anything.
    */
-  locate(found: Classified, address: AddressInfo, at: { port: number; isService: boolean }): Located {
-    if (found.decision === 'end') return { end: found.end, address, port: at.port, isService: false }
+  locate(found: Classified, address: AddressInfo, at: Place): Located {
+    const { port } = at
+    const isForeign = at.local !== '' && found.cluster !== at.local
+    if (found.decision === 'end') {
+      const { kind, labelQuality } = found.end.identity
+      if (kind === 'pod') return { end: isForeign ? this.#foreign(found) : labelQuality === 'none' ? this.#described(found.end, at.atUs) : found.end, address, port, isService: false }
+      if (kind !== 'unknown' && address.role === '') return { end: found.end, address, port, isService: false }
+    }
+    if (address.role !== '') return { end: this.#identities.special('external', address.role), address, port, isService: false }
+    const known = isForeign || address.text === '' ? undefined : this.#resolver.known(address, at)
+    if (known !== undefined) return known
+    if (found.decision === 'end') return { end: found.end, address, port, isService: false }
     const isNobody = found.decision === 'nobody'
     const isService = at.isService && address.isPrivate
     const isPodLike = address.isPodLike || isService || (isNobody && (address.isPrivate || address.text === ''))
-    return { end: this.#identities.special(isPodLike ? 'unknown' : 'external'), address, port: at.port, isService }
+    return { end: this.#identities.special(isPodLike ? 'unknown' : 'external'), address, port, isService }
   }
 
-  /** The same end, in another cluster of the mesh when it says so. `local` is Cilium's name of this cluster, '' when nothing tells. */
-  inMesh(located: Located, found: Classified, local: string): Located {
-    const { identity, pod } = located.end
-    if (local === '' || found.cluster === local || identity.kind !== 'pod') return located
+  /** A pod without labels in the record, as state knew it. */
+  #described(end: End, atUs: number): End {
+    return end.pod === '' ? end : this.#resolver.knownPod(end.identity.namespace, end.pod, atUs) ?? end
+  }
+
+  /** The same pod, in another cluster of the mesh. */
+  #foreign(found: Classified): End {
     // Another cluster must never pass for the one this source is bound to.
     const cluster = found.cluster === this.#cluster ? `clustermesh:${found.cluster}` : found.cluster
-    found.foreign ??= endOf(this.#identities.intern({ ...identity, cluster }), pod)
-    return { ...located, end: found.foreign }
+    found.foreign ??= endOf(this.#identities.intern({ ...found.end.identity, cluster }), found.end.pod)
+    return found.foreign
   }
+}
+
+/** Cilium writes where every label is from (`k8s:app=web`); Retina writes the pod's own (`app=web`). */
+function hasNoSource(label: string): boolean {
+  const colon = label.indexOf(':')
+  const equals = label.indexOf('=')
+  return colon < 0 || (equals >= 0 && equals < colon)
 }
 
 function textOf(value: unknown): string {

@@ -41,6 +41,12 @@ export class HubbleFacts implements OrientationFacts {
   // Set by few flows: `reset` gives these their usual values.
   /** Events that the record stands for. */
   flows = 1
+  /** Rows of an exporter that aggregates: the time is that of the first event. */
+  isAggregated = false
+  /** Retina's own metadata (`extensions`): without connection tracking it writes is_reply false into every record. */
+  isRetina = false
+  /** Retina saw packets before this one that it did not report. */
+  isSampled = false
   /** `IP.source_xlated`, where it tells another address than `IP.source`; else ''. */
   sourceXlated = ''
   /** The Service that the end was called by, or ''. */
@@ -71,6 +77,7 @@ export class HubbleFacts implements OrientationFacts {
 
   reset(): void {
     this.flows = 1
+    this.isAggregated = this.isRetina = this.isSampled = false
     this.sourceXlated = this.sourceService = this.destinationService = this.uuid = ''
     this.point = 0
     this.uuidStart = this.uuidEnd = 0

@@ -4,7 +4,7 @@ import { asFlows, readCount, readPort } from '../ports.ts'
 import { ignored, isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
 
 const EMPTY = ignored('hubble', 'empty')
-const ICMP = ignored('hubble', 'icmp')
+export const ICMP = ignored('hubble', 'icmp')
 const OTHER_PROTOCOL = ignored('hubble', 'other-protocol')
 
 export const FLAG_SYN = 1

@@ -3,8 +3,12 @@
  * Out: a FlowRecord, Ignored or a Rejection that names the field. The one place for all of this, however the facts were read.
  */
 import type { FlowRecord, Ignored, Orientation, Rejection } from '../../flow/flow-record.ts'
+import type { AddressCache } from '../address-cache.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
-import type { Classified, HubbleEnds } from './hubble-ends.ts'
+import type { EndResolver } from '../end-resolver.ts'
+import { HourlyNote } from '../hourly-note.ts'
+import type { NormalizeContext } from '../normalize-context.ts'
+import type { Classified, HubbleEnds, Place } from './hubble-ends.ts'
 import type { HubbleFacts } from './hubble-facts.ts'
 import { checkUnoriented } from './hubble-fields.ts'
 import { findOrientation, isFromResponder, isInOrder, isPoliced, sideOf, type Located } from '../orientation.ts'
@@ -27,44 +31,63 @@ export class HubbleRecorder {
   readonly #ends: HubbleEnds
   readonly #digest = new Digest()
   readonly #seed: TextHash
+  readonly #resolver: EndResolver
+  readonly #addresses: AddressCache
+  readonly #aggregated: HourlyNote
+  readonly #sampled: HourlyNote
 
-  constructor(cluster: string, ends: HubbleEnds) {
+  constructor({ cluster, resolver, addresses, coverage }: NormalizeContext, ends: HubbleEnds) {
     this.#ends = ends
     this.#seed = hashText(cluster)
+    this.#resolver = resolver
+    this.#addresses = addresses
+    this.#aggregated = new HourlyNote(coverage, 'aggregation', 'the exporter aggregates: a row tells when its first event was, not the others')
+    this.#sampled = new HourlyNote(coverage, 'sampling', 'Retina leaves out packets (previously_observed_packets)')
   }
 
   record(facts: HubbleFacts, from: Classified, to: Classified): FlowRecord | Ignored | Rejection {
     if (facts.sourceAddress.isUnroutable || facts.destinationAddress.isUnroutable) return UNROUTABLE
-    const source = this.#ends.locate(from, facts.sourceAddress, { port: facts.sourcePort, isService: facts.sourceService !== '' })
-    const destination = this.#ends.locate(to, facts.destinationAddress, { port: facts.destinationPort, isService: facts.destinationService !== '' })
-    if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
-    if (from.cluster === to.cluster || from.cluster === '' || to.cluster === '') return this.#orient(facts, source, destination)
+    if (facts.isReply === false && (facts.isRetina || from.isRaw || to.isRaw)) facts.isReply = undefined
+    if (facts.isAggregated) this.#aggregated.note(facts.us, facts.node.name)
+    if (facts.isSampled) this.#sampled.note(facts.us, facts.node.name)
+    const orientation = findOrientation(facts)
+    const isTurned = orientation !== 'unoriented' && isFromResponder(facts, orientation)
+    const isForward = orientation !== 'unoriented' && !isTurned
     // A mesh of clusters: the end that has a local endpoint number is ours; the other one says another name.
-    const local = facts.isSourceLocal ? from.cluster : facts.isDestinationLocal ? to.cluster : facts.node.cluster
-    return this.#orient(facts, this.#ends.inMesh(source, from, local), this.#ends.inMesh(destination, to, local))
+    const isMesh = from.cluster !== to.cluster && from.cluster !== '' && to.cluster !== ''
+    const local = !isMesh ? '' : facts.isSourceLocal ? from.cluster : facts.isDestinationLocal ? to.cluster : facts.node.cluster
+    const { protocol, us: atUs } = facts
+    const sourcePlace: Place = { port: facts.sourcePort, protocol, atUs, isService: facts.sourceService !== '', isInitiator: !isTurned, local }
+    const source = this.#ends.locate(from, facts.sourceAddress, sourcePlace)
+    const destinationPlace: Place = { port: facts.destinationPort, protocol, atUs, isService: facts.destinationService !== '', isInitiator: !isForward, local }
+    const destination = this.#ends.locate(to, facts.destinationAddress, destinationPlace)
+    if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
+    this.#digestRecord(facts, from, to)
+    return this.#orient(facts, { orientation, isTurned }, [source, destination])
   }
 
-  #orient(facts: HubbleFacts, source: Located, destination: Located): FlowRecord | Rejection {
-    const orientation = findOrientation(facts)
-    const isTranslated = facts.sourceXlated !== ''
+  #orient(facts: HubbleFacts, { orientation, isTurned }: { orientation: Orientation; isTurned: boolean }, [source, destination]: readonly [Located, Located]): FlowRecord | Rejection {
     if (orientation === 'unoriented') {
-      const problem = checkUnoriented(source.port, destination.port, isTranslated)
+      const problem = checkUnoriented(source.port, destination.port, facts.sourceXlated !== '')
       if (problem !== null) return problem
       return isInOrder(source, destination)
         ? this.#make(facts, { orientation, first: source, second: destination, isSourceFirst: true, port: destination.port })
         : this.#make(facts, { orientation, first: destination, second: source, isSourceFirst: false, port: source.port })
     }
-    if (source.port === 0 && destination.port === 0) return reject('hubble', 'missing-field', `l4.${facts.protocol}: no source_port and no destination_port`)
-    if (!isFromResponder(facts, orientation)) {
-      return this.#make(facts, { orientation, first: source, second: destination, isSourceFirst: true, port: destination.isService ? 0 : destination.port })
-    }
-    // T3: the port of a translated reply is the Service's, not the pod's.
-    return this.#make(facts, { orientation, first: destination, second: source, isSourceFirst: false, port: isTranslated || source.isService ? 0 : source.port })
+    if (facts.sourcePort === 0 && facts.destinationPort === 0) return reject('hubble', 'missing-field', `l4.${facts.protocol}: no source_port and no destination_port`)
+    if (!isTurned) return this.#make(facts, { orientation, first: source, second: destination, isSourceFirst: true, port: destination.isService ? 0 : destination.port })
+    return this.#make(facts, { orientation, first: destination, second: source, isSourceFirst: false, port: this.#replyPort(facts, source) })
+  }
+
+  /** T3: the port of a translated reply is the Service's, not the pod's; cluster state may prove which port of the pods that is. */
+  #replyPort(facts: HubbleFacts, source: Located): number {
+    if (facts.sourceXlated === '') return source.isService ? 0 : source.port
+    const service = this.#addresses.get(facts.sourceXlated)
+    return service === null ? 0 : this.#resolver.podPort(service.text, facts.sourcePort, facts.protocol, facts.us)
   }
 
   #make(facts: HubbleFacts, ends: Oriented): FlowRecord {
     const { first, second, orientation } = ends
-    this.#digestRecord(facts, ends)
     return {
       kind: 'flow',
       format: 'hubble',
@@ -89,8 +112,8 @@ export class HubbleRecorder {
     }
   }
 
-  /** The record's uuid, or else everything that tells one event from another. */
-  #digestRecord(facts: HubbleFacts, ends: Oriented): void {
+  /** The record's uuid, or else everything that tells one event from another, as the record says it: state that comes later changes nothing. */
+  #digestRecord(facts: HubbleFacts, from: Classified, to: Classified): void {
     const digest = this.#digest
     digest.start(this.#seed)
     if (facts.uuid !== '' || facts.uuidEnd > facts.uuidStart) {
@@ -104,14 +127,15 @@ export class HubbleRecorder {
     digest.number(facts.us)
     digest.number(facts.ns)
     digest.hash(facts.node.hash)
-    digest.hash(ends.first.end.hash)
-    digest.hash(ends.first.address.hash)
-    digest.hash(ends.second.end.hash)
-    digest.hash(ends.second.address.hash)
+    digest.hash(from.end.hash)
+    digest.hash(facts.sourceAddress.hash)
+    digest.hash(to.end.hash)
+    digest.hash(facts.destinationAddress.hash)
+    if (from.cluster !== to.cluster) digest.text(`${from.cluster}\n${to.cluster}`)
     digest.number(PROTOCOL_NUMBERS[facts.protocol] * 32 + facts.flags)
     digest.number(facts.sourcePort * 65_536 + facts.destinationPort)
     const reply = facts.isReply === undefined ? 2 : facts.isReply ? 1 : 0
-    digest.number((ends.isSourceFirst ? 4 : 0) + reply)
+    digest.number(reply)
     digest.number(facts.flows)
     digest.number(facts.eventType)
     digest.number(facts.subType)

@@ -12,6 +12,7 @@ import { HubbleEnds } from './hubble-ends.ts'
 import { HubbleFacts } from './hubble-facts.ts'
 import { isLocalEndpoint, readFlowCount, readReply, readServiceName, readSourceXlated, readTransport } from './hubble-fields.ts'
 import { HubbleRecorder } from './hubble-recorder.ts'
+import { readRetina } from './retina.ts'
 import { checkTimeUs, InstantParser } from '../instant.ts'
 import { NodeNames } from '../node-names.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
@@ -39,10 +40,10 @@ export class HubbleNormalizer {
   readonly #instant = new InstantParser()
   readonly #facts = new HubbleFacts()
 
-  constructor({ cluster, identities, addresses }: NormalizeContext) {
-    this.addresses = addresses
-    this.ends = new HubbleEnds(cluster, identities)
-    this.recorder = new HubbleRecorder(cluster, this.ends)
+  constructor(context: NormalizeContext) {
+    this.addresses = context.addresses
+    this.ends = new HubbleEnds(context)
+    this.recorder = new HubbleRecorder(context, this.ends)
   }
 
   /** `wrapper` is the object around the flow, or the flow itself when it stands alone. */
@@ -87,6 +88,8 @@ export class HubbleNormalizer {
     const flows = flow.aggregate === undefined ? 1 : readFlowCount(flow.aggregate)
     if (typeof flows !== 'number') return flows
     facts.flows = flows
+    facts.isAggregated = flow.aggregate !== undefined && flow.aggregate !== null
+    readRetina(flow.extensions, facts)
     const timeProblem = this.#readTime(flow.time ?? wrapper.time)
     if (timeProblem !== null) return timeProblem
     facts.us = this.#instant.us
