@@ -1,13 +1,17 @@
 import type { RecommendationDocument } from '../core/generate/recommendation.ts'
 import type { ApiStore, ReadinessCheck } from '../deliver/api/context.ts'
 import type { Store } from '../deliver/cli/context.ts'
+import { readIngestStatus } from '../pipeline/ingest-status.ts'
 import { createIngester } from '../pipeline/ingest.ts'
 import type { Ingester } from '../pipeline/ingest.ts'
 import { observeStore } from '../pipeline/observed-traffic.ts'
+import { syncCluster, withoutBallast } from '../pipeline/sync.ts'
 import type { Database } from '../store/db/database.ts'
 import { pendingMigrations } from '../store/db/migrate.ts'
 import { findCluster } from '../store/read/select-clusters.ts'
+import { selectDeadLetters } from '../store/read/select-dead-letters.ts'
 import { selectRecommendation, selectRecommendations } from '../store/read/select-recommendations.ts'
+import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { saveRecommendation } from '../store/write/save-recommendation.ts'
 import { nowUs } from './clock.ts'
 import type { OpenedDatabase } from './open-database.ts'
@@ -24,6 +28,15 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
       const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, nowUs })
       return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
     },
+    sync: async ({ cluster, kubeconfig, context, onNotice, ...rest }) => {
+      // The client's generated code takes half a second to load: only the command that needs it pays.
+      const { watchCluster } = await import('../sources/kubernetes.ts')
+      const events = watchCluster({
+        nowUs, signal: options.signal, reduce: withoutBallast, onNotice,
+        ...(kubeconfig === undefined ? {} : { kubeconfig }), ...(context === undefined ? {} : { context }),
+      })
+      await syncCluster(database, await ensureCluster(database, cluster), events, rest)
+    },
   }
 }
 
@@ -39,6 +52,8 @@ export function bindApiStore(database: Database, ingester: Ingester, maxBodyByte
     ingestBody: ({ chunks, isBackfill }) => ingester.ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, isBackfill }),
     savedRecommendations: async ({ cluster, limit, before }) => selectRecommendations(database, { clusterId: (await findCluster(database, cluster)).id, limit, before }),
     savedRecommendation: async ({ cluster, id }) => selectRecommendation(database, { clusterId: (await findCluster(database, cluster)).id, id }),
+    ingestStatus: async ({ cluster, ...query }) => readIngestStatus(database, { ...query, cluster: await findCluster(database, cluster), nowUs: nowUs() }),
+    deadLetters: async ({ cluster, ...query }) => selectDeadLetters(database, { ...query, clusterId: (await findCluster(database, cluster)).id }),
     checkReadiness: () => checkReadiness(database),
   }
 }

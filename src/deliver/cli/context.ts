@@ -3,6 +3,7 @@ import type { RecommendationDocument } from '../../core/generate/recommendation.
 import type { IngestProgress } from '../../pipeline/ingest.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
 import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
+import type { SyncOptions } from '../../pipeline/sync.ts'
 import type { IngestTotal } from '../../store/read/select-ingest-totals.ts'
 import type { Output } from './output.ts'
 
@@ -13,7 +14,16 @@ export interface Store {
   observe(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number }): Promise<ObservedTraffic>
   saveRecommendation(cluster: string, document: RecommendationDocument): Promise<void>
   ingestFiles(request: { readonly paths: readonly string[]; readonly cluster: string; readonly onProgress: (progress: IngestProgress) => void }): Promise<IngestReport>
+  /** Stores what an API server tells until the signal. */
+  sync(request: SyncRequest): Promise<void>
   close(): Promise<void>
+}
+
+export interface SyncRequest extends SyncOptions {
+  readonly cluster: string
+  readonly kubeconfig?: string
+  readonly context?: string
+  readonly onNotice: (text: string) => void
 }
 
 export interface ServeRequest {

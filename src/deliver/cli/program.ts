@@ -15,13 +15,14 @@ import { migrateCommand } from './commands/migrate.ts'
 import { recommendCommand } from './commands/recommend.ts'
 import { serveCommand } from './commands/serve.ts'
 import { simulateCommand } from './commands/simulate.ts'
+import { syncCommand } from './commands/sync.ts'
 import type { CliContext } from './context.ts'
 import type { ExitCode } from './exit-codes.ts'
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts'
 import { ReaderGone } from './output.ts'
 
 const COMMANDS: readonly AddCommand[] = [
-  demoCommand, serveCommand, ingestCommand, recommendCommand, checkCommand, evalCommand, simulateCommand, migrateCommand,
+  demoCommand, serveCommand, ingestCommand, recommendCommand, checkCommand, evalCommand, syncCommand, simulateCommand, migrateCommand,
 ]
 
 /** Runs one command line (without node and script) and returns the exit code. */
