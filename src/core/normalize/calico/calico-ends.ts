@@ -1,127 +1,193 @@
+/**
+ * The two ends of a Calico row. In: the names, labels and address that a row gives an end. Out: who that is.
+ *
+ * Invariants: a function of the row and of cluster state at its window; what is remembered only saves work. A pod is named by the row, never by an
+ * address, but for addresses that Calico calls a network: there cluster state may know better (a node, a Service, a pod that Calico does not run).
+ * Cost of a known pod: a lookup by its names and a comparison of its labels.
+ */
 import { UNVERIFIED_PRIVATE, type LabelQuality, type Labels, type WorkloadRef } from '../../flow/end.ts'
-import type { Rejection } from '../../flow/flow-record.ts'
-import { NO_ADDRESS, type AddressCache, type AddressInfo } from '../address-cache.ts'
-import { readText } from './calico-fields.ts'
+import type { Protocol, Rejection } from '../../flow/flow-record.ts'
+import type { AddressInfo } from '../address-cache.ts'
+import type { EndResolver } from '../end-resolver.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
-import { addLabel, checkLabelList, joinTexts } from '../label-list.ts'
+import { addLabel, checkLabelList } from '../label-list.ts'
+import type { NormalizeContext } from '../normalize-context.ts'
 import type { Located } from '../orientation.ts'
 import { deriveController, deriveWorkload } from '../pod-name.ts'
-import { readPort } from '../ports.ts'
-import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
+import { isStorable, wrongType } from '../problems.ts'
+import type { CalicoFormat } from './calico-fields.ts'
 
-/** The names that one end goes by: the values of source_* or dest_*. */
-interface Named {
-  readonly type: string
+/** Workload endpoint, host endpoint, network set, anything else; `unnamed`: the row does not tell, and its names do not either. */
+export type CalicoType = 'wep' | 'hep' | 'ns' | 'net' | 'unnamed'
+
+/** What a row says of one end. */
+export interface CalicoEnd {
+  /** How messages call it. */
+  readonly prefix: 'source' | 'dest'
+  readonly type: CalicoType
+  /** '' for none, here and below. */
   readonly namespace: string
-  /** Pod name; '' when aggregated away. */
+  /** The pod's name; '' when aggregated away. */
   readonly name: string
   /** Name of the aggregate: `web-7d4b9c6f58-*`, a pod, a host, a network set, `pub` or `pvt`. */
   readonly aggregate: string
+  /** Unchecked `key=value` texts; `null`: the row has none. */
+  readonly labels: readonly unknown[] | null
+  readonly address: AddressInfo
+  readonly port: number
 }
 
-/** Remembered ends. Larger: fewer label lists parsed; smaller: less memory. */
+/** What both ends of a row share. */
+export interface CalicoWindow {
+  readonly protocol: Protocol
+  readonly firstAtUs: number
+  readonly lastAtUs: number
+  /** The node that reports; '' when unknown. */
+  readonly host: string
+}
+
+/** The end of one set of names and labels. */
+interface KnownEnd {
+  readonly type: CalicoType
+  readonly namespace: string
+  readonly name: string
+  readonly aggregate: string
+  readonly labels: readonly unknown[] | null
+  readonly end: End
+  next: KnownEnd | undefined
+}
+
+/** Remembered ends. Larger: fewer label lists parsed; smaller: less memory. Past it everything is forgotten at once. */
 const MAX_ENDS = 100_000
+/** Ends kept under one name: of several namespaces, before and after a change of labels. */
+const MAX_VARIANTS = 8
 /** Labels that Calico adds to its own view of a pod. */
 const SYNTHETIC = 'projectcalico.org/'
 
-/** Turns one end of a Calico flow log into an end; remembers what it parsed. */
+/** Turns ends of Calico rows into ends; remembers what it parsed. */
 export class CalicoEnds {
+  readonly #format: CalicoFormat
   readonly #cluster: string
   readonly #identities: IdentityCache
-  readonly #addresses: AddressCache
-  readonly #known = new Map<string, End>()
+  readonly #resolver: EndResolver
+  /** By the pod's name, else the aggregate's. */
+  readonly #known = new Map<string, KnownEnd>()
+  #count = 0
 
-  constructor(cluster: string, identities: IdentityCache, addresses: AddressCache) {
+  constructor(format: CalicoFormat, { cluster, identities, resolver }: NormalizeContext) {
+    this.#format = format
     this.#cluster = cluster
     this.#identities = identities
-    this.#addresses = addresses
+    this.#resolver = resolver
   }
 
-  /** `prefix` is `source` or `dest`. */
-  read(record: RawObject, prefix: 'source' | 'dest'): Located | Rejection {
-    const named = readNames(record, prefix)
-    if ('code' in named) return named
-    const address = this.#readAddress(`${prefix}_ip`, record[`${prefix}_ip`])
-    if (address.kind === 'rejected') return address
-    const port = readPort('calico-enterprise', `${prefix}_port`, record[`${prefix}_port`])
-    if (typeof port !== 'number') return port
-    const labels = record[`${prefix}_labels`]
-    const end = this.#end(named, address, { field: `${prefix}_labels`, value: labels, host: record.host })
-    if (end.kind === 'rejected') return end
-    if (end.identity.kind !== 'external' || prefix === 'source') return { end, address, port, isService: false }
-    // The API server is no pod: its address behind the Service is a node's, or a managed control plane's.
-    if (record.dest_service_name === 'kubernetes' && record.dest_service_namespace === 'default') {
-      return { end: this.#identities.special('kube-apiserver'), address, port, isService: false }
-    }
-    // Denied before translation (FORMATS 2.4): a Service's address is no outside and its port no pod's port (T8).
-    const isService = isName(record.dest_service_name) && (address.isPrivate || named.aggregate === 'pvt')
-    return isService ? { end: this.#identities.special('unknown'), address, port, isService } : { end, address, port, isService }
-  }
-
-  #readAddress(field: string, value: unknown): AddressInfo | Rejection {
-    if (value === undefined || value === null || value === '' || value === '-') return NO_ADDRESS
-    if (typeof value !== 'string') return wrongType('calico-enterprise', field, 'an IP address', value)
-    return this.#addresses.get(value) ?? reject('calico-enterprise', 'bad-address', `${field}: ${shown(value)} is not an IP address`)
-  }
-
-  #end(named: Named, address: AddressInfo, labels: { field: string; value: unknown; host: unknown }): End | Rejection {
-    switch (typeOf(named)) {
-      case 'wep': return this.#labelled('pod', named, labels)
-      case 'ns': return this.#labelled('networkset', named, labels)
+  source(end: CalicoEnd, window: CalicoWindow): Located | Rejection {
+    const { address, port } = end
+    switch (end.type) {
+      case 'net': return this.#network(end, window)
       // A host endpoint is the pod's own node when it is the one that reports.
-      case 'hep': return this.#identities.special(named.aggregate !== '' && named.aggregate === labels.host ? 'host' : 'node')
-      case 'net':
-        if (address.isPodLike) return this.#identities.special('unknown')
-        return this.#identities.special('external', address.isPrivate || named.aggregate === 'pvt' ? UNVERIFIED_PRIVATE : '')
-      default: return wrongType('calico-enterprise', labels.field.replace('_labels', '_type'), 'wep, hep, ns or net', named.type)
+      case 'hep': return { end: this.#identities.special(end.aggregate !== '' && end.aggregate === window.host ? 'host' : 'node'), address, port, isService: false }
+      case 'unnamed': return { end: this.#fromState(end, window) ?? this.#identities.special('unknown'), address, port, isService: false }
+      default: {
+        const found = this.#named(end, window)
+        return found.kind === 'rejected' ? found : { end: found, address, port, isService: false }
+      }
     }
   }
 
-  #labelled(kind: 'pod' | 'networkset', named: Named, labels: { field: string; value: unknown }): End | Rejection {
-    const list = readList(labels.field, labels.value)
-    if (list !== null && 'code' in list) return list
-    const key = joinTexts([kind, named.namespace, named.name, named.aggregate, ...(list === null ? [] : ['labels', ...list])])
-    const known = key === undefined ? undefined : this.#known.get(key)
-    if (known !== undefined) return known
-    const problem = list === null ? null : checkLabelList('calico-enterprise', labels.field, list)
-    if (problem !== null) return problem
-    if (kind === 'pod' && named.namespace === '') return this.#identities.special('unknown')
-    const end = kind === 'pod' ? this.#podEnd(named, list) : this.#networkSetEnd(named, list)
-    if (this.#known.size >= MAX_ENDS) this.#known.clear()
-    if (key !== undefined) this.#known.set(key, end)
-    return end
+  /** Like `source`; the Service that was called says more. */
+  destination(end: CalicoEnd, window: CalicoWindow, service: { readonly namespace: unknown; readonly name: unknown }): Located | Rejection {
+    const located = this.source(end, window)
+    if ('code' in located || end.type === 'wep' || end.type === 'ns') return located
+    const { address, port, isService } = located
+    const { kind } = located.end.identity
+    const isNoPod = kind === 'external' || kind === 'node' || kind === 'host' || isService
+    if (!isNoPod) return located
+    // The API server is no pod: its address behind the Service is a node's, or a managed control plane's.
+    if (service.name === 'kubernetes' && service.namespace === 'default') return { end: this.#identities.special('kube-apiserver'), address, port, isService }
+    // Denied before translation (FORMATS 2.4): a Service's address is no outside and its port no pod's port (T8).
+    if (kind !== 'external' || !isName(service.name) || !(address.isPrivate || end.aggregate === 'pvt')) return located
+    return { end: this.#identities.special('unknown'), address, port, isService: true }
   }
 
-  #podEnd(named: Named, list: readonly string[] | null): End {
-    const workload = workloadOf(named)
+  #network(end: CalicoEnd, { protocol, firstAtUs, lastAtUs }: CalicoWindow): Located {
+    const { address, port } = end
+    if (address.text === '') return { end: this.#identities.special('external', end.aggregate === 'pvt' ? UNVERIFIED_PRIVATE : ''), address, port, isService: false }
+    const located = this.#resolver.address(address, { port, protocol, atUs: lastAtUs, privateIs: 'outside' })
+    const { identity, pod } = located.end
+    if (identity.kind === 'external') {
+      return identity.name === '' && end.aggregate === 'pvt' ? { ...located, end: this.#identities.special('external', UNVERIFIED_PRIVATE) } : located
+    }
+    if (identity.kind !== 'pod' || located.address.text === '' || firstAtUs === lastAtUs) return located
+    // Calico knows no pod at this address: one that state knows must have held it during the whole window, or it is the next owner (T15).
+    const before = this.#resolver.address(address, { port, protocol, atUs: firstAtUs, privateIs: 'outside' }).end
+    return before.identity.key === identity.key && before.pod === pod ? located : { ...located, end: this.#identities.special('unknown') }
+  }
+
+  #named(end: CalicoEnd, window: CalicoWindow): End | Rejection {
+    // Labels and controller of a pod whose row has none are what cluster state knew at the time (T16).
+    const fromState = end.labels === null ? this.#fromState(end, window) : undefined
+    if (fromState !== undefined) return fromState
+    const key = end.name === '' ? end.aggregate : end.name
+    const first = this.#known.get(key)
+    let variants = 0
+    for (let known = first; known !== undefined; known = known.next) {
+      if (isSame(known, end)) return known.end
+      variants++
+    }
+    const made = this.#make(end)
+    if (made.kind === 'rejected') return made
+    if (this.#count >= MAX_ENDS) {
+      this.#known.clear()
+      this.#count = 0
+    }
+    const { type, namespace, name, aggregate, labels } = end
+    this.#known.set(key, { type, namespace, name, aggregate, labels, end: made, next: this.#count > 0 && variants < MAX_VARIANTS ? first : undefined })
+    this.#count++
+    return made
+  }
+
+  #fromState({ labels, name, namespace, aggregate, type }: CalicoEnd, { firstAtUs, lastAtUs }: CalicoWindow): End | undefined {
+    const pod = name !== '' ? name : aggregate.includes('*') ? '' : aggregate
+    if (type === 'ns' || labels?.length === 0 || pod === '' || namespace === '') return undefined
+    return this.#resolver.knownPod(namespace, pod, lastAtUs) ?? this.#resolver.knownPod(namespace, pod, firstAtUs)
+  }
+
+  #make(end: CalicoEnd): End | Rejection {
+    const { prefix, namespace, name, aggregate } = end
+    for (const [field, text] of [['namespace', namespace], ['name', name], [this.#format === 'goldmane' ? 'name' : 'name_aggr', aggregate]] as const) {
+      if (!isStorable(text)) return wrongType(this.#format, `${prefix}_${field}`, 'a text', text)
+    }
+    const problem = end.labels === null ? null : checkLabelList(this.#format, `${prefix}_labels`, end.labels)
+    if (problem !== null) return problem
+    const list = end.labels as readonly string[] | null
+    if (end.type === 'ns') return this.#networkSetEnd(end, list)
+    if (namespace === '' || (name === '' && aggregate === '' && list === null)) return this.#identities.special('unknown')
+    return this.#podEnd(end, list)
+  }
+
+  #podEnd(end: CalicoEnd, list: readonly string[] | null): End {
+    const workload = workloadOf(end)
     const labels = labelsOf(list)
-    const quality: LabelQuality = list === null ? 'none' : named.name === '' ? 'intersection' : 'full'
+    const quality: LabelQuality = list === null ? 'none' : end.name === '' ? 'intersection' : 'full'
     const isNamed = workload !== null && workload.kind !== 'Pod'
     return endOf(this.#identities.intern({
-      kind: 'pod', cluster: this.#cluster, namespace: named.namespace, labels, namespaceLabels: {}, labelQuality: quality, workload,
+      kind: 'pod', cluster: this.#cluster, namespace: end.namespace, labels, namespaceLabels: {}, labelQuality: quality, workload,
       workloadEvidence: workload === null ? 'none' : 'pod-name',
-      name: !isNamed && Object.keys(labels).length === 0 ? named.name || named.aggregate : '',
-    }), named.name)
+      name: !isNamed && Object.keys(labels).length === 0 ? end.name || end.aggregate : '',
+    }), end.name)
   }
 
-  #networkSetEnd(named: Named, list: readonly string[] | null): End {
+  #networkSetEnd(end: CalicoEnd, list: readonly string[] | null): End {
     return endOf(this.#identities.intern({
-      kind: 'networkset', cluster: this.#cluster, namespace: named.namespace, labels: labelsOf(list), namespaceLabels: {},
-      labelQuality: list === null ? 'none' : 'full', workload: null, workloadEvidence: 'none', name: named.aggregate || named.name,
+      kind: 'networkset', cluster: this.#cluster, namespace: end.namespace, labels: labelsOf(list), namespaceLabels: {},
+      labelQuality: list === null ? 'none' : 'full', workload: null, workloadEvidence: 'none', name: end.aggregate || end.name,
     }), '')
   }
 }
 
-/** The type, or what the names say where a fragment lacks it. */
-function typeOf(named: Named): string {
-  if (named.type !== '') return named.type
-  if (named.aggregate === 'pub' || named.aggregate === 'pvt') return 'net'
-  return named.namespace === '' ? '' : 'wep'
-}
-
 /** A pod's full name says most; else the prefix that the aggregate's pods share; an aggregate without `*` is one pod that nobody controls. */
-function workloadOf(named: Named): WorkloadRef | null {
-  const { name, aggregate } = named
+function workloadOf({ name, aggregate }: CalicoEnd): WorkloadRef | null {
   if (aggregate.endsWith('-*')) return name === '' ? deriveController(aggregate.slice(0, -2)) : deriveWorkload(name)
   if (aggregate === '' || aggregate.includes('*')) return name === '' ? null : deriveWorkload(name)
   return { kind: 'Pod', name: aggregate }
@@ -133,24 +199,14 @@ function labelsOf(list: readonly string[] | null): Labels {
   return labels
 }
 
-/** The label list inside `{"labels": [...]}`; `null` when the row has none. */
-function readList(field: string, value: unknown): readonly string[] | null | Rejection {
-  if (value === undefined || value === null) return null
-  if (!isObject(value)) return wrongType('calico-enterprise', field, 'an object with labels', value)
-  const list = value.labels
-  if (list === undefined || list === null) return null
-  return Array.isArray(list) ? (list as readonly string[]) : wrongType('calico-enterprise', `${field}.labels`, 'an array of texts', list)
-}
-
-function readNames(record: RawObject, prefix: string): Named | Rejection {
-  const values: string[] = []
-  for (const part of ['type', 'namespace', 'name', 'name_aggr']) {
-    const text = readText(`${prefix}_${part}`, record[`${prefix}_${part}`])
-    if (typeof text !== 'string') return text
-    values.push(text)
-  }
-  const [type = '', namespace = '', name = '', aggregate = ''] = values
-  return { type, namespace, name, aggregate }
+/** The lists are of one aggregate, hence nearly always of one length and order. */
+function isSame(known: KnownEnd, end: CalicoEnd): boolean {
+  if (known.name !== end.name || known.aggregate !== end.aggregate || known.namespace !== end.namespace || known.type !== end.type) return false
+  const [a, b] = [known.labels, end.labels]
+  if (a === null || b === null) return a === b
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 function isName(value: unknown): boolean {

@@ -1,116 +1,230 @@
 /**
  * Calico Enterprise and Calico Cloud flow logs (one JSON object per row, written by each node) to FlowRecords. In: a parsed row. Out: one Outcome.
  *
- * Invariants: the outcome depends on the row and the options only. Calico follows connections, so rows name the true initiator (evidence
- * `conntrack`); source and destination rows of one connection are two sides of one edge. Field by field: docs/sources/calico-enterprise.md.
+ * Invariants: the outcome depends on the row, the options and cluster state at its window only. Calico follows connections, so rows name the true
+ * initiator (evidence `conntrack`); source and destination rows of one connection are two sides of one edge. What aggregation dropped is noted as
+ * coverage where something is lost by it. Field by field: docs/sources/calico-enterprise.md.
  */
-import type { FlowRecord, Outcome, Protocol } from '../../flow/flow-record.ts'
-import { CalicoEnds } from './calico-ends.ts'
-import { readAction, readProtocol, readReporter, readSpan, readText, type Span } from './calico-fields.ts'
+import type { ObservedVerdict, Outcome, Rejection } from '../../flow/flow-record.ts'
+import type { AddressCache } from '../address-cache.ts'
+import type { CoverageNotes } from '../coverage-notes.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
+import { NodeNames } from '../node-names.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
-import { isPoliced, type Located } from '../orientation.ts'
-import { asFlows, PROTOCOL_NUMBERS, readCount } from '../ports.ts'
-import { ignored, isObject, reject, wrongType, type RawObject } from '../problems.ts'
+import { asFlows, PROTOCOL_NUMBERS, readCount, readPort } from '../ports.ts'
+import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
+import { CalicoEnds, type CalicoEnd, type CalicoType, type CalicoWindow } from './calico-ends.ts'
+import {
+  digestCount, flowRecordOf, nameOf, problemOf, readAddress, readProtocol, readReporter, readSeconds, wrongName, type CalicoRow,
+} from './calico-fields.ts'
+import { EnforcedHits, HitTexts } from './policy-hits.ts'
 
-const UNROUTABLE = ignored('calico-enterprise', 'multicast-or-link-local')
-const NO_ENDPOINT = ignored('calico-enterprise', 'no-endpoint')
-
-/** Rows of one window that are equal in every other respect differ in these. */
-const COUNTERS = [
-  'source_port', 'num_flows', 'num_flows_started', 'num_flows_completed', 'bytes_in', 'bytes_out', 'packets_in', 'packets_out',
-  'process_id', 'num_process_names', 'num_process_ids', 'dest_service_port_num',
-]
-const NAMES = ['reporter', 'action', 'process_name', 'dest_service_namespace', 'dest_service_name', 'dest_service_port', 'source_name_aggr', 'dest_name_aggr']
-const POLICY_LISTS = ['enforced_policies', 'all_policies', 'pending_policies', 'transit_policies']
-
-/** The facts of a row that the digest takes beside the record itself. */
-interface Row {
-  readonly record: RawObject
-  readonly source: Located
-  readonly destination: Located
-  readonly protocol: Protocol
-  readonly span: Span
-  readonly node: string
-}
+const FORMAT = 'calico-enterprise'
+const NO_HITS: readonly unknown[] = []
 
 export class CalicoNormalizer {
   readonly #ends: CalicoEnds
+  readonly #nodes = new NodeNames(FORMAT, 'host')
+  readonly #addresses: AddressCache
+  readonly #coverage: CoverageNotes
+  readonly #hits = new HitTexts()
+  readonly #enforced = new EnforcedHits()
   readonly #digest = new Digest()
   readonly #seed: TextHash
 
-  constructor({ cluster, identities, addresses }: NormalizeContext) {
-    this.#ends = new CalicoEnds(cluster, identities, addresses)
-    this.#seed = hashText(`${cluster}\ncalico-enterprise`)
+  constructor(context: NormalizeContext) {
+    this.#ends = new CalicoEnds(FORMAT, context)
+    this.#addresses = context.addresses
+    this.#coverage = context.coverage
+    this.#seed = hashText(`${context.cluster}\n${FORMAT}`)
   }
 
   normalize(record: RawObject): Outcome {
     const side = readReporter(record.reporter)
     if (typeof side !== 'string') return side
-    const protocol = readProtocol(record.proto)
+    const protocol = readProtocol(FORMAT, record.proto)
     if (typeof protocol !== 'string') return protocol
-    const observedVerdict = readAction(record.action)
+    const observedVerdict = this.#readVerdict(record)
     if (typeof observedVerdict !== 'string') return observedVerdict
-    const span = readSpan(record)
-    if (span.kind === 'rejected') return span
-    const node = readText('host', record.host)
-    if (typeof node !== 'string') return node
-    const flows = record.num_flows === undefined || record.num_flows === null ? 1 : readCount(record.num_flows)
-    if (flows === undefined) return wrongType('calico-enterprise', 'num_flows', 'a count', record.num_flows)
-    const source = this.#ends.read(record, 'source')
+    const lastAtUs = readEnd(record)
+    if (typeof lastAtUs !== 'number') return lastAtUs
+    const firstAtUs = readStart(record, lastAtUs)
+    if (typeof firstAtUs !== 'number') return firstAtUs
+    const node = this.#nodes.read(record.host === '-' ? '' : record.host)
+    if (node.kind === 'rejected') return node
+    const flows = readFlows(record)
+    if (typeof flows !== 'number') return flows
+    const from = this.#readSource(record)
+    if ('code' in from) return from
+    const to = this.#readDestination(record)
+    if ('code' in to) return to
+    const window: CalicoWindow = { protocol, firstAtUs, lastAtUs, host: node.name }
+    const source = this.#ends.source(from, window)
     if ('code' in source) return source
-    const destination = this.#ends.read(record, 'dest')
+    const destination = this.#ends.destination(to, window, { namespace: record.dest_service_namespace, name: record.dest_service_name })
     if ('code' in destination) return destination
-    if (source.address.isUnroutable || destination.address.isUnroutable) return UNROUTABLE
-    if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
-    if (destination.port === 0) return reject('calico-enterprise', 'no-port', 'dest_port: absent; flow-log aggregation level 3 drops it, use 2 or lower')
-    this.#digestRow({ record, source, destination, protocol, span, node })
-    const flow: FlowRecord = {
-      kind: 'flow',
-      format: 'calico-enterprise',
-      firstAtUs: span.firstAtUs,
-      lastAtUs: span.lastAtUs,
-      initiator: source.end.identity,
-      responder: destination.end.identity,
-      initiatorIp: source.address.text,
-      responderIp: destination.address.text,
-      initiatorPod: source.end.pod,
-      responderPod: destination.end.pod,
-      protocol,
-      port: destination.isService ? 0 : destination.port,
-      initiatorPort: 0,
-      orientation: 'conntrack',
-      side,
-      observedVerdict,
-      node,
-      flows: asFlows(flows),
-      digestHi: this.#digest.a,
-      digestLo: this.#digest.b,
-    }
-    return flow
+    this.#noteAggregation(from, to, window)
+    const problem = problemOf(FORMAT, source, destination)
+    if (problem !== null) return problem
+    const row: CalicoRow = { format: FORMAT, source, destination, protocol, firstAtUs, lastAtUs, side, observedVerdict, node: node.name, flows }
+    this.#digestRow(record, row, node.hash)
+    return flowRecordOf(row, this.#digest)
   }
 
-  #digestRow(row: Row): void {
-    const { record, source, destination, span } = row
+  /** What happened; staged and pending policies never count here. */
+  #readVerdict(record: RawObject): ObservedVerdict | Rejection {
+    const { action } = record
+    const isText = typeof action === 'string'
+    if (!isText && action !== undefined && action !== null) return wrongType(FORMAT, 'action', 'allow or deny', action)
+    const enforced = this.#enforced
+    enforced.start()
+    if (isObject(record.policies)) {
+      // Older builds list all policies, staged ones among them.
+      const list = record.policies.enforced_policies ?? record.policies.all_policies
+      for (const text of Array.isArray(list) ? (list as readonly unknown[]) : NO_HITS) {
+        if (typeof text !== 'string') continue
+        const hit = this.#hits.read(text)
+        enforced.add(hit.index, hit.effect)
+      }
+    }
+    if (!isText || action === '' || action === '-') return enforced.verdict('absent')
+    return enforced.verdict(action === 'allow' || action === 'deny' ? action : 'other')
+  }
+
+  /** Level 2 and up lose outside addresses, level 3 destination ports; what else they drop (pod names, pod addresses, source ports) no policy needs. */
+  #noteAggregation(from: CalicoEnd, to: CalicoEnd, { lastAtUs, host }: CalicoWindow): void {
+    if (to.port === 0) this.#coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 3: destination ports are missing')
+    else if ((from.type === 'net' && from.address.text === '') || (to.type === 'net' && to.address.text === '')) {
+      this.#coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 2: outside addresses are missing')
+    }
+  }
+
+  #readSource(record: RawObject): CalicoEnd | Rejection {
+    const namespace = nameOf(record.source_namespace)
+    const name = nameOf(record.source_name)
+    const aggregate = nameOf(record.source_name_aggr)
+    if (namespace === undefined || name === undefined || aggregate === undefined) {
+      return wrongName(FORMAT, [['source_namespace', record.source_namespace], ['source_name', record.source_name], ['source_name_aggr', record.source_name_aggr]])
+    }
+    const type = typeOf(record.source_type, namespace, aggregate)
+    if (type === undefined) return wrongType(FORMAT, 'source_type', 'wep, hep, ns or net', record.source_type)
+    const address = readAddress(this.#addresses, 'source_ip', record.source_ip)
+    if (address.kind === 'rejected') return address
+    const port = readPort(FORMAT, 'source_port', record.source_port)
+    if (typeof port !== 'number') return port
+    const labels = readList('source_labels', record.source_labels)
+    if (labels !== null && 'code' in labels) return labels
+    return { prefix: 'source', type, namespace, name, aggregate, labels, address, port }
+  }
+
+  #readDestination(record: RawObject): CalicoEnd | Rejection {
+    const namespace = nameOf(record.dest_namespace)
+    const name = nameOf(record.dest_name)
+    const aggregate = nameOf(record.dest_name_aggr)
+    if (namespace === undefined || name === undefined || aggregate === undefined) {
+      return wrongName(FORMAT, [['dest_namespace', record.dest_namespace], ['dest_name', record.dest_name], ['dest_name_aggr', record.dest_name_aggr]])
+    }
+    const type = typeOf(record.dest_type, namespace, aggregate)
+    if (type === undefined) return wrongType(FORMAT, 'dest_type', 'wep, hep, ns or net', record.dest_type)
+    const address = readAddress(this.#addresses, 'dest_ip', record.dest_ip)
+    if (address.kind === 'rejected') return address
+    const port = readPort(FORMAT, 'dest_port', record.dest_port)
+    if (typeof port !== 'number') return port
+    const labels = readList('dest_labels', record.dest_labels)
+    if (labels !== null && 'code' in labels) return labels
+    return { prefix: 'dest', type, namespace, name, aggregate, labels, address, port }
+  }
+
+  /** Rows have no id: everything that tells rows of one window apart. */
+  #digestRow(record: RawObject, row: CalicoRow, node: TextHash): void {
     const digest = this.#digest
     digest.start(this.#seed)
-    digest.number(span.firstAtUs)
-    digest.number(span.lastAtUs)
-    digest.text(row.node)
-    digest.hash(source.end.hash)
-    digest.hash(source.address.hash)
-    digest.hash(destination.end.hash)
-    digest.hash(destination.address.hash)
-    digest.number(destination.port)
+    digest.number(row.firstAtUs)
+    digest.number(row.lastAtUs)
+    digest.hash(node)
+    digest.hash(row.source.end.hash)
+    digest.hash(row.source.address.hash)
+    digest.hash(row.destination.end.hash)
+    digest.hash(row.destination.address.hash)
+    digest.number(row.destination.port)
     digest.number(PROTOCOL_NUMBERS[row.protocol])
-    for (const field of NAMES) digest.text(typeof record[field] === 'string' ? record[field] : '')
-    for (const field of COUNTERS) digest.number(readCount(record[field]) ?? -1)
-    const policies = isObject(record.policies) ? record.policies : {}
-    for (const field of POLICY_LISTS) {
-      const list: readonly unknown[] = Array.isArray(policies[field]) ? policies[field] : []
-      digest.number(list.length)
-      for (const hit of list) digest.text(typeof hit === 'string' ? hit : '')
-    }
+    digestText(digest, record.reporter)
+    digestText(digest, record.action)
+    digestText(digest, record.process_name)
+    digestText(digest, record.dest_service_namespace)
+    digestText(digest, record.dest_service_name)
+    digestText(digest, record.dest_service_port)
+    digestText(digest, record.source_name_aggr)
+    digestText(digest, record.dest_name_aggr)
+    digestCount(digest, record.source_port)
+    digestCount(digest, record.num_flows)
+    digestCount(digest, record.num_flows_started)
+    digestCount(digest, record.num_flows_completed)
+    digestCount(digest, record.bytes_in)
+    digestCount(digest, record.bytes_out)
+    digestCount(digest, record.packets_in)
+    digestCount(digest, record.packets_out)
+    digestCount(digest, record.process_id)
+    digestCount(digest, record.num_process_names)
+    digestCount(digest, record.num_process_ids)
+    digestCount(digest, record.dest_service_port_num)
+    if (isObject(record.policies)) {
+      this.#digestHits(record.policies.enforced_policies)
+      this.#digestHits(record.policies.all_policies)
+      this.#digestHits(record.policies.pending_policies)
+      this.#digestHits(record.policies.transit_policies)
+    } else for (let i = 0; i < 4; i++) digest.number(0)
     digest.finish()
   }
+
+  #digestHits(value: unknown): void {
+    const list: readonly unknown[] = Array.isArray(value) ? value : NO_HITS
+    this.#digest.number(list.length)
+    for (const text of list) if (typeof text === 'string') this.#digest.hash(this.#hits.read(text).hash)
+  }
+}
+
+function digestText(digest: Digest, value: unknown): void {
+  digest.text(typeof value === 'string' ? value : '')
+}
+
+/** Connections that began in the window, so that one connection counts once however long it lives; where only live ones are counted, those. */
+function readFlows(record: RawObject): number | Rejection {
+  const value = record.num_flows_started ?? record.num_flows
+  const flows = value === undefined || value === null ? 1 : readCount(value)
+  return flows === undefined ? wrongType(FORMAT, 'num_flows', 'a count', value) : asFlows(flows)
+}
+
+/** `end_time` in Unix seconds; where a shipper lost the times, its own `@timestamp` (milliseconds). */
+function readEnd(record: RawObject): number | Rejection {
+  const end = record.end_time ?? record.start_time
+  if (end !== undefined && end !== null) return readSeconds(FORMAT, 'end_time', end)
+  const stamp = readCount(record['@timestamp'])
+  return readSeconds(FORMAT, 'end_time', stamp === undefined ? undefined : stamp / 1000)
+}
+
+function readStart(record: RawObject, endUs: number): number | Rejection {
+  if (record.start_time === undefined || record.start_time === null) return endUs
+  const start = readSeconds(FORMAT, 'start_time', record.start_time)
+  if (typeof start !== 'number' || start <= endUs) return start
+  return reject(FORMAT, 'bad-time', `end_time: ${shown(record.end_time)} is before start_time ${shown(record.start_time)}`)
+}
+
+const TYPES = new Map<unknown, CalicoType>([['wep', 'wep'], ['hep', 'hep'], ['ns', 'ns'], ['net', 'net']])
+
+/** The type, or what the names say where a fragment lacks it; `undefined` when neither tells. */
+function typeOf(value: unknown, namespace: string, aggregate: string): CalicoType | undefined {
+  const type = TYPES.get(value)
+  if (type !== undefined || nameOf(value) !== '') return type
+  if (aggregate === 'pub' || aggregate === 'pvt') return 'net'
+  return namespace === '' ? undefined : 'wep'
+}
+
+/** The label list inside `{"labels": [...]}`; `null` when the row has none. */
+function readList(field: string, value: unknown): readonly unknown[] | null | Rejection {
+  if (value === undefined || value === null || value === '-') return null
+  if (!isObject(value)) return wrongType(FORMAT, field, 'an object with labels', value)
+  const list = value.labels
+  if (list === undefined || list === null) return null
+  return Array.isArray(list) ? (list as readonly unknown[]) : wrongType(FORMAT, `${field}.labels`, 'an array of texts', list)
 }

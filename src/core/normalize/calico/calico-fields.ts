@@ -1,30 +1,59 @@
 import type { Ignored, ObservedVerdict, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
+import type { FlowRecord } from '../../flow/flow-record.ts'
+import type { AddressCache, AddressInfo } from '../address-cache.ts'
+import { NO_ADDRESS } from '../address-cache.ts'
+import type { Digest } from '../digest.ts'
 import { checkTimeUs } from '../instant.ts'
+import { isPoliced, type Located } from '../orientation.ts'
 import { readCount } from '../ports.ts'
-import { ignored, isStorable, reject, shown, wrongType, type RawObject } from '../problems.ts'
+import { ignored, reject, shown, wrongType } from '../problems.ts'
 
-const FORWARDED = ignored('calico-enterprise', 'forwarded')
-const ICMP = ignored('calico-enterprise', 'icmp')
-const OTHER_PROTOCOL = ignored('calico-enterprise', 'other-protocol')
+/** Formats that Calico writes: they share types, reporters, protocols and names. */
+export type CalicoFormat = 'calico-enterprise' | 'goldmane'
+
 const US_PER_SECOND = 1_000_000
 
-/** A text field; absent, null and Calico's "-" are ''. */
-export function readText(field: string, value: unknown): string | Rejection {
-  if (value === undefined || value === null || value === '-') return ''
-  return typeof value === 'string' && isStorable(value) ? value : wrongType('calico-enterprise', field, 'a text', value)
+/** Ignored outcomes of a format, made once. */
+interface IgnoredOutcomes {
+  readonly forwarded: Ignored
+  readonly icmp: Ignored
+  readonly otherProtocol: Ignored
+  readonly unroutable: Ignored
+  readonly noEndpoint: Ignored
 }
 
-/** Which end's node reported. Host forwarding alone (`fwd`) belongs to neither end. */
+function ignoredOf(format: CalicoFormat): IgnoredOutcomes {
+  return {
+    forwarded: ignored(format, 'forwarded'), icmp: ignored(format, 'icmp'), otherProtocol: ignored(format, 'other-protocol'),
+    unroutable: ignored(format, 'multicast-or-link-local'), noEndpoint: ignored(format, 'no-endpoint'),
+  }
+}
+
+const IGNORED: Readonly<Record<CalicoFormat, IgnoredOutcomes>> = { 'calico-enterprise': ignoredOf('calico-enterprise'), goldmane: ignoredOf('goldmane') }
+
+/** A name: absent, null and Calico's "-" are ''. `undefined` when it is no text. */
+export function nameOf(value: unknown): string | undefined {
+  if (typeof value === 'string') return value === '-' ? '' : value
+  return value === undefined || value === null ? '' : undefined
+}
+
+/** Names of a row's end; the first that is no text is named. */
+export function wrongName(format: CalicoFormat, fields: readonly (readonly [string, unknown])[]): Rejection {
+  const [field, value] = fields.find(([, v]) => nameOf(v) === undefined) ?? ['name', undefined]
+  return wrongType(format, field, 'a text', value)
+}
+
+/** Which end's node reported. Host forwarding alone (`fwd`) belongs to neither end; older text lines say `out` and `in`. */
 export function readReporter(value: unknown): Side | Ignored | Rejection {
-  if (value === 'src') return 'client'
-  if (value === 'dst') return 'server'
-  if (value === 'fwd') return FORWARDED
+  if (value === 'src' || value === 'out') return 'client'
+  if (value === 'dst' || value === 'in') return 'server'
+  if (value === 'fwd') return IGNORED['calico-enterprise'].forwarded
   if (value === undefined || value === null) return 'unknown'
   if (typeof value !== 'string') return wrongType('calico-enterprise', 'reporter', 'src, dst or fwd', value)
   const roles = value.split(',').map((role) => role.trim())
   if (roles.includes('dst')) return 'server'
   if (roles.includes('src')) return 'client'
-  return roles.includes('fwd') ? FORWARDED : wrongType('calico-enterprise', 'reporter', 'src, dst or fwd', value)
+  return roles.includes('fwd') ? IGNORED['calico-enterprise'].forwarded : wrongType('calico-enterprise', 'reporter', 'src, dst or fwd', value)
 }
 
 const PROTOCOLS = new Map<unknown, Protocol>([
@@ -34,45 +63,82 @@ const PROTOCOLS = new Map<unknown, Protocol>([
 ])
 const ICMP_NAMES = new Set<unknown>(['icmp', 'icmp6', 'icmpv6', 'ICMP', 'ICMPv6', 1, '1', 58, '58'])
 
-export function readProtocol(value: unknown): Protocol | Ignored | Rejection {
+export function readProtocol(format: CalicoFormat, value: unknown): Protocol | Ignored | Rejection {
   const protocol = PROTOCOLS.get(value)
   if (protocol !== undefined) return protocol
-  if (ICMP_NAMES.has(value)) return ICMP
-  if (value === undefined || value === null) return reject('calico-enterprise', 'missing-field', 'proto: absent')
-  return typeof value === 'string' || typeof value === 'number' ? OTHER_PROTOCOL : wrongType('calico-enterprise', 'proto', 'a protocol', value)
+  if (ICMP_NAMES.has(value)) return IGNORED[format].icmp
+  if (value === undefined || value === null || value === '') return reject(format, 'missing-field', 'proto: absent')
+  return typeof value === 'string' || typeof value === 'number' ? IGNORED[format].otherProtocol : wrongType(format, 'proto', 'a protocol', value)
 }
 
-/** What happened; staged (pending) policies never count here. */
-export function readAction(value: unknown): ObservedVerdict | Rejection {
-  if (value === 'allow') return 'allowed'
-  if (value === 'deny') return 'denied'
-  if (value === undefined || value === null) return 'unknown'
-  return typeof value === 'string' ? 'unknown' : wrongType('calico-enterprise', 'action', 'allow or deny', value)
+/** An address; absent, null and "-" are none. */
+export function readAddress(addresses: AddressCache, field: string, value: unknown): AddressInfo | Rejection {
+  if (value === undefined || value === null || value === '' || value === '-') return NO_ADDRESS
+  if (typeof value !== 'string') return wrongType('calico-enterprise', field, 'an IP address', value)
+  return addresses.get(value) ?? reject('calico-enterprise', 'bad-address', `${field}: ${shown(value)} is not an IP address`)
 }
 
-/** The window the row speaks of, microseconds. */
-export interface Span {
-  readonly kind: 'span'
-  readonly firstAtUs: number
-  readonly lastAtUs: number
-}
-
-/** `start_time` and `end_time` are Unix seconds; where a shipper lost them, its own `@timestamp` (milliseconds) is the end. */
-export function readSpan(record: RawObject): Span | Rejection {
-  const stamp = readCount(record['@timestamp'])
-  const end = readSeconds('end_time', record.end_time ?? record.start_time ?? (stamp === undefined ? undefined : stamp / 1000))
-  if (typeof end !== 'number') return end
-  const start = record.start_time === undefined || record.start_time === null ? end : readSeconds('start_time', record.start_time)
-  if (typeof start !== 'number') return start
-  if (end < start) return reject('calico-enterprise', 'bad-time', `end_time: ${shown(record.end_time)} is before start_time ${shown(record.start_time)}`)
-  return { kind: 'span', firstAtUs: start, lastAtUs: end }
-}
-
-function readSeconds(field: string, value: unknown): number | Rejection {
-  if (value === undefined || value === null) return reject('calico-enterprise', 'missing-field', `${field}: absent`)
+/** Unix seconds as microseconds; numbers or their text. */
+export function readSeconds(format: CalicoFormat, field: string, value: unknown): number | Rejection {
+  if (value === undefined || value === null) return reject(format, 'missing-field', `${field}: absent`)
   const seconds = typeof value === 'string' && /^\d{1,12}(\.\d+)?$/.test(value) ? Number(value) : value
-  if (typeof seconds !== 'number' || !Number.isFinite(seconds)) return reject('calico-enterprise', 'bad-time', `${field}: ${shown(value)} is not Unix seconds`)
+  if (typeof seconds !== 'number' || !Number.isFinite(seconds)) return reject(format, 'bad-time', `${field}: ${shown(value)} is not Unix seconds`)
   const us = Math.round(seconds * US_PER_SECOND)
   const problem = checkTimeUs(us)
-  return problem === '' ? us : reject('calico-enterprise', problem, `${field}: ${shown(value)} (Unix seconds)`)
+  return problem === '' ? us : reject(format, problem, `${field}: ${shown(value)} (Unix seconds)`)
+}
+
+/** Mixes a counter: -1 when it is absent or none. */
+export function digestCount(digest: Digest, value: unknown): void {
+  digest.number(readCount(value) ?? -1)
+}
+
+/** What a row says of the connections between two ends, read and checked. */
+export interface CalicoRow {
+  readonly format: CalicoFormat
+  readonly source: Located
+  readonly destination: Located
+  readonly protocol: Protocol
+  readonly firstAtUs: number
+  readonly lastAtUs: number
+  readonly side: Side
+  readonly observedVerdict: ObservedVerdict
+  readonly node: string
+  readonly flows: number
+}
+
+/** Why a row between these ends makes no record, or `null`. */
+export function problemOf(format: CalicoFormat, source: Located, destination: Located): Ignored | Rejection | null {
+  if (source.address.isUnroutable || destination.address.isUnroutable) return IGNORED[format].unroutable
+  if (!isPoliced(source) && !isPoliced(destination)) return IGNORED[format].noEndpoint
+  if (destination.port !== 0) return null
+  const remedy = format === 'goldmane' ? '' : '; flow-log aggregation level 3 drops it, use 2 or lower'
+  return reject(format, 'no-port', `dest_port: absent${remedy}`)
+}
+
+/** The record of a row without problems; `digest` is finished. */
+export function flowRecordOf(row: CalicoRow, digest: Digest): FlowRecord {
+  const { source, destination } = row
+  return {
+    kind: 'flow',
+    format: row.format,
+    firstAtUs: row.firstAtUs,
+    lastAtUs: row.lastAtUs,
+    initiator: source.end.identity,
+    responder: destination.end.identity,
+    initiatorIp: source.address.text,
+    responderIp: destination.address.text,
+    initiatorPod: source.end.pod,
+    responderPod: destination.end.pod,
+    protocol: row.protocol,
+    port: destination.isService ? 0 : destination.port,
+    initiatorPort: 0,
+    orientation: 'conntrack',
+    side: row.side,
+    observedVerdict: row.observedVerdict,
+    node: row.node,
+    flows: row.flows,
+    digestHi: digest.a,
+    digestLo: digest.b,
+  }
 }

@@ -1,20 +1,222 @@
-import type { Outcome } from '../../flow/flow-record.ts'
+/**
+ * Flows of Calico Goldmane (Calico 3.30 and later) to FlowRecords, in every JSON rendering and as decoded from protobuf. In: a record. Out: one Outcome.
+ *
+ * Renderings: the emitter's (`{"Key": {...}, "start_time": 18, ...}`, enums as numbers, zeros left out), protojson (camelCase, enum names, 64-bit
+ * integers as text), the API's FlowResult (`{"id": .., "flow": {...}}`), and Whisker's (flat, times in RFC 3339, labels in one text). Keys, enums and
+ * integers are accepted in any mix. Invariants as calico-enterprise.ts; there are no addresses and no source ports. Field by field:
+ * docs/sources/goldmane.md.
+ */
+import type { ObservedVerdict, Outcome, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
+import { NO_ADDRESS } from '../address-cache.ts'
+import { Digest, hashText, type TextHash } from '../digest.ts'
+import { checkTimeUs, InstantParser } from '../instant.ts'
 import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
-import { reject, type RawObject } from '../problems.ts'
+import { asFlows, PROTOCOL_NUMBERS, readCount, readPort } from '../ports.ts'
+import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
+import { CalicoEnds, type CalicoEnd, type CalicoType, type CalicoWindow } from './calico-ends.ts'
+import { digestCount, flowRecordOf, nameOf, problemOf, readProtocol, readSeconds, wrongName, type CalicoRow } from './calico-fields.ts'
+import { digestHits, readEnforced } from './goldmane-hits.ts'
+import { EnforcedHits } from './policy-hits.ts'
+
+const FORMAT = 'goldmane'
+/** Between labels that Whisker writes as one text. */
+const LABEL_SEPARATOR = ' | '
 
 /** True for records of Calico Goldmane, in any of its JSON renderings. */
 export function isGoldmane(record: RawObject): boolean {
-  return record === undefined
+  const flow = isObject(record.flow) ? record.flow : record
+  const key = flow.Key ?? flow.key
+  if (isObject(key)) return (key.source_name ?? key.sourceName ?? key.dest_name ?? key.destName ?? key.reporter) !== undefined
+  return isWhisker(flow)
+}
+
+/** Whisker's rows are flat: the key's fields beside the flow's. */
+function isWhisker(flow: RawObject): boolean {
+  return typeof flow.source_name === 'string' && typeof flow.dest_name === 'string' && flow.reporter !== undefined && (flow.protocol ?? flow.proto) !== undefined &&
+    flow.source_name_aggr === undefined
 }
 
 export class GoldmaneReader implements RecordReader {
-  readonly #context: NormalizeContext
+  readonly #ends: CalicoEnds
+  readonly #instant = new InstantParser()
+  readonly #enforced = new EnforcedHits()
+  readonly #digest = new Digest()
+  readonly #seed: TextHash
 
   constructor(context: NormalizeContext) {
-    this.#context = context
+    this.#ends = new CalicoEnds(FORMAT, context)
+    this.#seed = hashText(`${context.cluster}\n${FORMAT}`)
   }
 
   read(record: RawObject): Outcome {
-    return reject('goldmane', 'unknown-format', `${this.#context.cluster} ${Object.keys(record).length}`)
+    const flow = isObject(record.flow) ? record.flow : record
+    const inner = flow.Key ?? flow.key
+    const key = isObject(inner) ? inner : flow
+    const side = readSide(key.reporter)
+    if (typeof side !== 'string') return side
+    const protocol = readProtocol(FORMAT, key.proto ?? key.protocol)
+    if (typeof protocol !== 'string') return protocol
+    const observedVerdict = this.#readVerdict(key)
+    if (typeof observedVerdict !== 'string') return observedVerdict
+    const firstAtUs = this.#readTime('start_time', flow.start_time ?? flow.startTime ?? flow.end_time ?? flow.endTime)
+    if (typeof firstAtUs !== 'number') return firstAtUs
+    const end = flow.end_time ?? flow.endTime
+    const lastAtUs = end === undefined || end === null ? firstAtUs : this.#readTime('end_time', end)
+    if (typeof lastAtUs !== 'number') return lastAtUs
+    if (lastAtUs < firstAtUs) return reject(FORMAT, 'bad-time', `end_time: ${shown(end)} is before start_time ${shown(flow.start_time ?? flow.startTime)}`)
+    const flows = readFlows(flow)
+    if (typeof flows !== 'number') return flows
+    return this.#between(flow, key, { protocol, firstAtUs, lastAtUs, side, observedVerdict, flows })
   }
+
+  #between(flow: RawObject, key: RawObject, read: Reading): Outcome {
+    const from = readSource(flow, key)
+    if ('code' in from) return from
+    const to = readDestination(flow, key)
+    if ('code' in to) return to
+    const window: CalicoWindow = { protocol: read.protocol, firstAtUs: read.firstAtUs, lastAtUs: read.lastAtUs, host: '' }
+    const source = this.#ends.source(from, window)
+    if ('code' in source) return source
+    const destination = this.#ends.destination(to, window, {
+      namespace: key.dest_service_namespace ?? key.destServiceNamespace, name: key.dest_service_name ?? key.destServiceName,
+    })
+    if ('code' in destination) return destination
+    const problem = problemOf(FORMAT, source, destination)
+    if (problem !== null) return problem
+    const row: CalicoRow = { format: FORMAT, source, destination, node: '', ...read }
+    this.#digestFlow(flow, key, row)
+    this.#digest.text(from.aggregate)
+    this.#digest.text(to.aggregate)
+    this.#digest.finish()
+    return flowRecordOf(row, this.#digest)
+  }
+
+  /** What happened: the key's action; pending hits are what staged policies would have done. */
+  #readVerdict(key: RawObject): ObservedVerdict | Rejection {
+    const action = ACTIONS.get(key.action)
+    if (action === undefined) return wrongType(FORMAT, 'action', 'Allow, Deny or Pass', key.action)
+    this.#enforced.start()
+    readEnforced(key.policies, this.#enforced)
+    return this.#enforced.verdict(action)
+  }
+
+  #readTime(field: string, value: unknown): number | Rejection {
+    if (typeof value !== 'string' || !value.includes('-')) return readSeconds(FORMAT, field, value)
+    if (!this.#instant.parse(value)) return reject(FORMAT, 'bad-time', `${field}: ${shown(value)} is neither Unix seconds nor RFC 3339`)
+    const problem = checkTimeUs(this.#instant.us)
+    return problem === '' ? this.#instant.us : reject(FORMAT, problem, `${field}: ${shown(value)}`)
+  }
+
+  /** Window, key and counters, without the id of a FlowResult, which changes with every restart. */
+  #digestFlow(flow: RawObject, key: RawObject, row: CalicoRow): void {
+    const digest = this.#digest
+    digest.start(this.#seed)
+    digest.number(row.firstAtUs)
+    digest.number(row.lastAtUs)
+    digest.hash(row.source.end.hash)
+    digest.hash(row.destination.end.hash)
+    digest.number(row.destination.port)
+    digest.number(PROTOCOL_NUMBERS[row.protocol])
+    digest.text(row.side)
+    digest.text(String(ACTIONS.get(key.action)))
+    digest.text(nameOf(key.dest_service_namespace ?? key.destServiceNamespace) ?? '')
+    digest.text(nameOf(key.dest_service_name ?? key.destServiceName) ?? '')
+    digest.text(nameOf(key.dest_service_port_name ?? key.destServicePortName) ?? '')
+    digestCount(digest, key.dest_service_port ?? key.destServicePort ?? 0)
+    digestHits(key.policies, digest)
+    digestCount(digest, flow.num_connections_started ?? flow.numConnectionsStarted ?? 0)
+    digestCount(digest, flow.num_connections_completed ?? flow.numConnectionsCompleted ?? 0)
+    digestCount(digest, flow.num_connections_live ?? flow.numConnectionsLive ?? 0)
+    digestCount(digest, flow.packets_in ?? flow.packetsIn ?? 0)
+    digestCount(digest, flow.packets_out ?? flow.packetsOut ?? 0)
+    digestCount(digest, flow.bytes_in ?? flow.bytesIn ?? 0)
+    digestCount(digest, flow.bytes_out ?? flow.bytesOut ?? 0)
+  }
+}
+
+/** What is read before the ends. */
+interface Reading {
+  readonly protocol: Protocol
+  readonly firstAtUs: number
+  readonly lastAtUs: number
+  readonly side: Side
+  readonly observedVerdict: ObservedVerdict
+  readonly flows: number
+}
+
+const ACTIONS = new Map<unknown, 'allow' | 'deny' | 'absent' | 'other'>([
+  [undefined, 'absent'], [null, 'absent'], [0, 'absent'], ['0', 'absent'], ['', 'absent'], ['-', 'absent'], ['ActionUnspecified', 'absent'],
+  [1, 'allow'], ['1', 'allow'], ['Allow', 'allow'], ['allow', 'allow'], [2, 'deny'], ['2', 'deny'], ['Deny', 'deny'], ['deny', 'deny'],
+  // Passed to the next tier: what happened there is in the hits.
+  [3, 'absent'], ['3', 'absent'], ['Pass', 'absent'], ['pass', 'absent'],
+])
+
+const SIDES = new Map<unknown, Side>([
+  [undefined, 'unknown'], [null, 'unknown'], [0, 'unknown'], ['0', 'unknown'], ['', 'unknown'], ['ReporterUnspecified', 'unknown'],
+  [1, 'client'], ['1', 'client'], ['Src', 'client'], ['src', 'client'], [2, 'server'], ['2', 'server'], ['Dst', 'server'], ['dst', 'server'],
+])
+
+function readSide(value: unknown): Side | Rejection {
+  return SIDES.get(value) ?? wrongType(FORMAT, 'reporter', 'Src or Dst', value)
+}
+
+/** Connections that began in the window, so that one that lives on, and is told of in every window, counts once. */
+function readFlows(flow: RawObject): number | Rejection {
+  const value = flow.num_connections_started ?? flow.numConnectionsStarted
+  const started = value === undefined || value === null ? 1 : readCount(value)
+  return started === undefined ? wrongType(FORMAT, 'num_connections_started', 'a count', value) : asFlows(started)
+}
+
+const TYPES = new Map<unknown, CalicoType>([
+  [1, 'wep'], ['1', 'wep'], ['WorkloadEndpoint', 'wep'], ['wep', 'wep'], [2, 'hep'], ['2', 'hep'], ['HostEndpoint', 'hep'], ['hep', 'hep'],
+  [3, 'ns'], ['3', 'ns'], ['NetworkSet', 'ns'], ['ns', 'ns'], [4, 'net'], ['4', 'net'], ['Network', 'net'], ['net', 'net'],
+])
+const NO_TYPES = new Set<unknown>([undefined, null, 0, '0', '', '-', 'EndpointTypeUnspecified'])
+/** Whisker's words for Calico's `pub` and `pvt`. */
+const NETWORKS = new Map([['PUBLIC NETWORK', 'pub'], ['PRIVATE NETWORK', 'pvt'], ['pub', 'pub'], ['pvt', 'pvt']])
+
+/** The type; where Whisker leaves it out, what the name tells beyond doubt. A name without `*` may be a pod's, a host's or a network set's. */
+function typeOf(value: unknown, namespace: string, name: string): CalicoType | undefined {
+  const type = TYPES.get(value)
+  if (type !== undefined || !NO_TYPES.has(value)) return type
+  if (namespace === '') return NETWORKS.has(name) ? 'net' : 'unnamed'
+  return name.endsWith('*') ? 'wep' : 'unnamed'
+}
+
+function readSource(flow: RawObject, key: RawObject): CalicoEnd | Rejection {
+  const namespace = nameOf(key.source_namespace ?? key.sourceNamespace)
+  const name = nameOf(key.source_name ?? key.sourceName)
+  if (namespace === undefined || name === undefined) {
+    return wrongName(FORMAT, [['source_namespace', key.source_namespace ?? key.sourceNamespace], ['source_name', key.source_name ?? key.sourceName]])
+  }
+  const type = typeOf(key.source_type ?? key.sourceType, namespace, name)
+  if (type === undefined) return wrongType(FORMAT, 'source_type', 'an endpoint type', key.source_type ?? key.sourceType)
+  const labels = readLabels('source_labels', flow.source_labels ?? flow.sourceLabels)
+  if (labels !== null && 'code' in labels) return labels
+  const aggregate = type === 'net' ? NETWORKS.get(name) ?? name : name
+  return { prefix: 'source', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port: 0 }
+}
+
+function readDestination(flow: RawObject, key: RawObject): CalicoEnd | Rejection {
+  const namespace = nameOf(key.dest_namespace ?? key.destNamespace)
+  const name = nameOf(key.dest_name ?? key.destName)
+  if (namespace === undefined || name === undefined) {
+    return wrongName(FORMAT, [['dest_namespace', key.dest_namespace ?? key.destNamespace], ['dest_name', key.dest_name ?? key.destName]])
+  }
+  const type = typeOf(key.dest_type ?? key.destType, namespace, name)
+  if (type === undefined) return wrongType(FORMAT, 'dest_type', 'an endpoint type', key.dest_type ?? key.destType)
+  const port = readPort(FORMAT, 'dest_port', key.dest_port ?? key.destPort)
+  if (typeof port !== 'number') return port
+  const labels = readLabels('dest_labels', flow.dest_labels ?? flow.destLabels)
+  if (labels !== null && 'code' in labels) return labels
+  const aggregate = type === 'net' ? NETWORKS.get(name) ?? name : name
+  return { prefix: 'dest', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port }
+}
+
+/** Labels that all pods of the aggregate share; `null` when there are none: Goldmane leaves out an empty list. */
+function readLabels(field: string, value: unknown): readonly unknown[] | null | Rejection {
+  if (value === undefined || value === null || value === '' || value === '-') return null
+  if (typeof value === 'string') return value.split(LABEL_SEPARATOR)
+  if (!Array.isArray(value)) return wrongType(FORMAT, field, 'an array of texts', value)
+  return value.length === 0 ? null : (value as readonly unknown[])
 }
