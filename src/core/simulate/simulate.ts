@@ -11,6 +11,7 @@ import { CalicoWriter } from './calico-rows.ts'
 import { clusterObjectsOf } from './cluster-objects.ts'
 import { ConnectionStream } from './connection-stream.ts'
 import { EndpointTable } from './endpoints.ts'
+import { GoldmaneWriter } from './goldmane-rows.ts'
 import { HubbleWriter } from './hubble-lines.ts'
 import { planCluster } from './plan-cluster.ts'
 import type { PlannedPod } from './plan-cluster.ts'
@@ -19,7 +20,7 @@ import { truthOf } from './truth.ts'
 import type { TruthEdge } from './truth.ts'
 
 /** Formats that are written; each by its own writer. */
-export const SIMULATED_FORMATS = ['hubble', 'calico-enterprise'] as const
+export const SIMULATED_FORMATS = ['hubble', 'calico-enterprise', 'goldmane'] as const
 export type SimulatedFormat = (typeof SIMULATED_FORMATS)[number]
 
 export interface SimulationOptions {
@@ -58,6 +59,7 @@ export function simulate(topology: Topology, options: SimulationOptions): Simula
   const writers: Readonly<Record<SimulatedFormat, () => { lines(): Iterable<string> }>> = {
     hubble: () => new HubbleWriter(world, { range, stream: openStream(), clusterName }),
     'calico-enterprise': () => new CalicoWriter(world, { range, stream: openStream(), intervalUs }),
+    goldmane: () => new GoldmaneWriter(world, { range, stream: openStream(), intervalUs }),
   }
   const lines = (): Iterable<string> => writers[format]().lines()
   return {
