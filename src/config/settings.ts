@@ -65,6 +65,18 @@ export const SETTINGS = {
     name: 'FLOWFENCE_POD_CIDRS', parse: cidrList, fallback: [] as readonly string[], defaultText: 'none',
     effect: 'Comma list of networks in which pods live: an address in them that no record names is an unknown pod, never an outside address.',
   } satisfies Setting<readonly string[]>,
+  maxIdentities: {
+    name: 'FLOWFENCE_MAX_IDENTITIES', parse: wholeNumber(1, 10_000_000), fallback: 200_000, defaultText: '200000',
+    effect: 'Distinct identities (label sets) stored per cluster. Beyond, flows of new ones are rejected as too-many-identities and known ones go on. More: room for larger clusters; fewer: a source that invents labels fills less disk and memory.',
+  } satisfies Setting<number>,
+  maxDeadLettersPerMinute: {
+    name: 'FLOWFENCE_MAX_DEAD_LETTERS_PER_MINUTE', parse: wholeNumber(0, 1_000_000), fallback: 1_000, defaultText: '1000',
+    effect: 'Rejected records kept as dead letters per cluster and minute, up to 4 KiB each; beyond, they are only counted. More: more that can be read again; fewer: a source of garbage fills less disk.',
+  } satisfies Setting<number>,
+  maxNodes: {
+    name: 'FLOWFENCE_MAX_NODES', parse: wholeNumber(1, 1_000_000), fallback: 10_000, defaultText: '10000',
+    effect: 'Distinct names of reporting nodes kept per cluster, to notice when one falls silent; flows of further ones are stored without counting for a node.',
+  } satisfies Setting<number>,
   databaseConnections: {
     name: 'FLOWFENCE_DATABASE_CONNECTIONS', parse: wholeNumber(2, 200), fallback: 10, defaultText: '10',
     effect: 'Connections to PostgreSQL at most. More: more requests at once; fewer: less memory on the server (about 10 MB each).',

@@ -9,6 +9,9 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 /** Files are ingested by commands, which have no metrics. */
 export type SourceKind = 'http'
 
+/** Types of coverage events, as in core/flow/flow-record.ts; those found from silence are told by the ingest status. */
+export type CoverageType = 'lost-events' | 'node-status' | 'sampling' | 'aggregation' | 'missing-node' | 'gap'
+
 /** Records of one format that one batch or body brought, by outcome. */
 export interface RecordsCounted {
   readonly source: SourceKind
@@ -31,6 +34,10 @@ export type RefusalReason = 'host' | 'origin' | 'key'
 
 export interface Events {
   recordsCounted(event: RecordsCounted): void
+  coverageNoted(event: { readonly type: CoverageType; readonly events: number; readonly lost: number }): void
+  deadLettersCounted(event: { readonly kept: number; readonly notKept: number }): void
+  /** What a limit of the cluster held back: identities, dead letters, node names. */
+  limitHit(event: { readonly limit: 'identities' | 'dead-letters' | 'nodes'; readonly records: number }): void
   bodyIngested(event: { readonly bytes: number; readonly seconds: number }): void
   requestServed(event: RequestServed): void
   requestRefused(event: { readonly reason: RefusalReason }): void
@@ -60,6 +67,10 @@ function createEvents(registry: Registry): Events {
     name: 'flowfence_ingest_records_total', help: 'Records by outcome: stored, duplicate, rejected (reason), ignored (reason).',
     labelNames: ['source', 'format', 'outcome', 'reason'], registers,
   })
+  const coverage = new Counter({ name: 'flowfence_ingest_coverage_events_total', help: 'Signs of incomplete observation in what was ingested.', labelNames: ['type'], registers })
+  const lost = new Counter({ name: 'flowfence_ingest_events_lost_total', help: 'Events that the logs themselves say were lost.', registers })
+  const letters = new Counter({ name: 'flowfence_ingest_dead_letters_total', help: 'Rejected records: kept as dead letters, or counted only.', labelNames: ['kept'], registers })
+  const limits = new Counter({ name: 'flowfence_ingest_limited_records_total', help: 'Records that met a limit of the cluster.', labelNames: ['limit'], registers })
   const bytes = new Counter({ name: 'flowfence_ingest_body_bytes_total', help: 'Bytes of ingested request bodies, decompressed.', registers })
   const bodySeconds = new Histogram({
     name: 'flowfence_ingest_body_seconds', help: 'Time from the first byte of a body to its commit.', buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 120], registers,
@@ -76,6 +87,15 @@ function createEvents(registry: Registry): Events {
       received.inc({ source, format: shown }, records)
       counted.inc({ source, format: shown, outcome, reason }, records)
     },
+    coverageNoted(event) {
+      coverage.inc({ type: event.type }, event.events)
+      lost.inc(event.lost)
+    },
+    deadLettersCounted(event) {
+      letters.inc({ kept: 'yes' }, event.kept)
+      letters.inc({ kept: 'no' }, event.notKept)
+    },
+    limitHit: ({ limit, records }) => limits.inc({ limit }, records),
     bodyIngested(event) {
       bytes.inc(event.bytes)
       bodySeconds.observe(event.seconds)

@@ -23,10 +23,13 @@ import type { Database, RetryOptions } from '../store/db/database.ts'
 import { selectContentRecords } from '../store/read/select-positions.ts'
 import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { BatchWriter } from './batch-writer.ts'
+import type { LimitOptions } from './cluster-limits.ts'
 import { CollectedRecords, timeBounds } from './collected-records.ts'
-import { addInputError, addInputErrors, addTotals, emptyReport } from './ingest-report.ts'
+import { addInputError, addStored, addTotals, emptyReport } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import { ingestStream } from './ingest-stream.ts'
+import { replayLetters } from './replay-letters.ts'
+import type { ReplayOptions, ReplayReport } from './replay-letters.ts'
 import { findResumePoint } from './resume-point.ts'
 import { retain } from './retain.ts'
 
@@ -48,6 +51,8 @@ export interface IngesterOptions {
   readonly retry?: RetryOptions
   /** Default 20000. */
   readonly batchRecords?: number
+  /** How much the cluster may put into the store; default DEFAULT_LIMITS. */
+  readonly limits?: LimitOptions
 }
 
 export interface IngestProgress {
@@ -80,6 +85,8 @@ export interface Ingester {
   ingestFiles(paths: readonly string[], options?: FileOptions): Promise<IngestReport>
   /** Stores a decompressed body in one transaction: all of it or, when this throws, nothing. */
   ingestBody(body: Buffer | AsyncIterable<Buffer>, options: BodyOptions): Promise<IngestReport>
+  /** Reads complete dead letters again: what is accepted now is stored and its letter removed. */
+  replayLetters(options?: ReplayOptions): Promise<ReplayReport>
 }
 
 /** Makes the cluster known. The schema must be migrated. */
@@ -101,7 +108,7 @@ class DatabaseIngester implements Ingester {
     this.clusterId = clusterId
     this.normalizer = normalizer
     this.options = options
-    this.writer = new BatchWriter(database, clusterId, { nowUs: options.nowUs, retry: options.retry ?? {} })
+    this.writer = new BatchWriter(database, clusterId, { nowUs: options.nowUs, retry: options.retry ?? {}, limits: options.limits })
   }
 
   async ingestFiles(paths: readonly string[], options: FileOptions = {}): Promise<IngestReport> {
@@ -130,6 +137,11 @@ class DatabaseIngester implements Ingester {
       if (error instanceof AppError && error.code === 'conflict') return this.storeBody(chunks, digest, options)
       throw error
     }
+  }
+
+  replayLetters(options: ReplayOptions = {}): Promise<ReplayReport> {
+    const { database, clusterId, writer, normalizer } = this
+    return replayLetters({ database, clusterId, writer, normalizer, nowUs: this.options.nowUs, retry: this.options.retry ?? {} }, options)
   }
 
   private async ingestFile(path: string, report: IngestReport, options: FileOptions): Promise<void> {
@@ -166,8 +178,7 @@ class DatabaseIngester implements Ingester {
       }
     }
     for (const item of decoder.end()) collected.add(item)
-    addTotals(report, await this.writer.store(collected, { source: options.source, content: { digest, records: collected.records } }))
-    addInputErrors(report, collected.inputErrors)
+    addStored(report, await this.writer.store(collected, { source: options.source, content: { digest, records: collected.records } }), collected)
     return report
   }
 

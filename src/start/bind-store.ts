@@ -2,6 +2,7 @@ import type { RecommendationDocument } from '../core/generate/recommendation.ts'
 import type { ApiStore, ReadinessCheck } from '../deliver/api/context.ts'
 import type { Store } from '../deliver/cli/context.ts'
 import { readIngestStatus } from '../pipeline/ingest-status.ts'
+import type { LimitOptions } from '../pipeline/cluster-limits.ts'
 import { createIngester } from '../pipeline/ingest.ts'
 import type { Ingester } from '../pipeline/ingest.ts'
 import { observeStore } from '../pipeline/observed-traffic.ts'
@@ -9,7 +10,7 @@ import { syncCluster, withoutBallast } from '../pipeline/sync.ts'
 import type { Database } from '../store/db/database.ts'
 import { pendingMigrations } from '../store/db/migrate.ts'
 import { findCluster } from '../store/read/select-clusters.ts'
-import { selectDeadLetters } from '../store/read/select-dead-letters.ts'
+import { countDeadLetters, selectDeadLetters } from '../store/read/select-dead-letters.ts'
 import { selectRecommendation, selectRecommendations } from '../store/read/select-recommendations.ts'
 import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { saveRecommendation } from '../store/write/save-recommendation.ts'
@@ -17,7 +18,7 @@ import { nowUs } from './clock.ts'
 import type { OpenedDatabase } from './open-database.ts'
 
 /** The commands' view of an opened database. */
-export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; signal: AbortSignal }): Store {
+export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; limits: LimitOptions; signal: AbortSignal }): Store {
   const { database, migrations } = opened
   return {
     migrations,
@@ -25,8 +26,16 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     observe: (query) => observeStore(database, query),
     saveRecommendation: (cluster, document) => save(database, cluster, document),
     ingestFiles: async ({ paths, cluster, onProgress }) => {
-      const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, nowUs })
+      const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, limits: options.limits, nowUs })
       return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
+    },
+    replayLetters: async ({ cluster, reason, isBackfill }) => {
+      const ingester = await createIngester(database, { cluster: (await findCluster(database, cluster)).name, podCidrs: options.podCidrs, limits: options.limits, nowUs })
+      return ingester.replayLetters({ reason, isBackfill, signal: options.signal })
+    },
+    deadLetters: async ({ cluster, reason, limit }) => {
+      const { id } = await findCluster(database, cluster)
+      return { letters: await selectDeadLetters(database, { clusterId: id, reason, limit }), totals: await countDeadLetters(database, id, { reason }) }
     },
     sync: async ({ cluster, kubeconfig, context, onNotice, ...rest }) => {
       // The client's generated code takes half a second to load: only the command that needs it pays.

@@ -13,6 +13,7 @@ import type { Database } from '../store/db/database.ts'
 import type { Config } from '../config/settings.ts'
 import { bindApiStore } from './bind-store.ts'
 import { nowUs } from './clock.ts'
+import { limitsOf } from './limits.ts'
 
 export interface ServiceOptions {
   readonly config: Config
@@ -36,7 +37,7 @@ const DATABASE_PATIENCE_MS = 15_000
 export async function startService(database: Database, { config, version, logger }: ServiceOptions): Promise<Service> {
   const apiKey = config.apiKey?.reveal()
   const ingester = await createIngester(database, {
-    cluster: config.cluster, podCidrs: config.podCidrs, nowUs,
+    cluster: config.cluster, podCidrs: config.podCidrs, limits: limitsOf(config), nowUs,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
   })
   let port = 0

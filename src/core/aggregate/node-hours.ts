@@ -56,8 +56,8 @@ export class NodeHours {
   }
 
   #row(format: FlowFormat, node: string, hour: number): MutableHour {
-    let rows = this.#byHour.get(hour)
-    if (rows === undefined) this.#byHour.set(hour, rows = new Map())
+    const rows = this.#byHour.get(hour) ?? new Map<string, MutableHour>()
+    this.#byHour.set(hour, rows)
     const known = rows.get(`${format} ${node}`)
     if (known !== undefined) return known
     if (node !== '' && (this.#rows >= MAX_ROWS || !this.#knows(node))) return this.#row(format, '', hour)

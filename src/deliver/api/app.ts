@@ -14,9 +14,11 @@ import { guard } from './guard.ts'
 import { Limiter } from './limiter.ts'
 import { problemHandler, sendProblem } from './problem.ts'
 import { checkEndpoints } from './routes/check.ts'
+import { deadLetterEndpoints } from './routes/dead-letters.ts'
 import { healthEndpoints } from './routes/health.ts'
 import { ingestEndpoints } from './routes/ingest.ts'
 import { recommendationEndpoints } from './routes/recommendations.ts'
+import { statusEndpoints } from './routes/status.ts'
 import { trafficEndpoints } from './routes/traffic.ts'
 
 export function createApp(context: ApiContext): Express {
@@ -44,12 +46,12 @@ const WAITING_READS = 64
 function limitReads(store: ApiStore): ApiStore {
   const refusal = `${READS} questions about the observed traffic are being answered and ${WAITING_READS} wait. Try again later.`
   const limiter = new Limiter({ limit: READS, maxWaiting: WAITING_READS, refusal })
-  return { ...store, observe: (query) => limiter.run(() => store.observe(query)) }
+  return { ...store, observe: (query) => limiter.run(() => store.observe(query)), ingestStatus: (query) => limiter.run(() => store.ingestStatus(query)) }
 }
 
 function endpointsOf(context: ApiContext): Endpoint[] {
   const endpoints = [
-    ...ingestEndpoints(context), ...trafficEndpoints(context), ...recommendationEndpoints(context), ...checkEndpoints(context), ...healthEndpoints(context),
+    ...ingestEndpoints(context), ...statusEndpoints(context), ...deadLetterEndpoints(context), ...trafficEndpoints(context), ...recommendationEndpoints(context), ...checkEndpoints(context), ...healthEndpoints(context),
   ]
   const page = renderHomePage({ version: context.version, cluster: context.cluster, endpoints })
   const home: Endpoint = {

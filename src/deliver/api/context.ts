@@ -3,7 +3,9 @@ import type { InputError } from '../../core/report/check-document.ts'
 import type { Metrics } from '../../observe/events.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
+import type { IngestStatus } from '../../pipeline/ingest-status.ts'
 import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
+import type { DeadLetter, DeadLetterFilter } from '../../store/read/select-dead-letters.ts'
 import type { Recommendation, RecommendationHead } from '../../store/read/select-recommendations.ts'
 
 /** A check that `/readyz` makes. */
@@ -21,6 +23,8 @@ export interface ApiStore {
   ingestBody(body: { readonly chunks: readonly Buffer[]; readonly isBackfill: boolean }): Promise<IngestReport>
   savedRecommendations(query: { readonly cluster: string; readonly limit: number; readonly before: string | undefined }): Promise<RecommendationHead[]>
   savedRecommendation(query: { readonly cluster: string; readonly id: string }): Promise<Recommendation | undefined>
+  ingestStatus(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number; readonly limit: number }): Promise<IngestStatus>
+  deadLetters(query: DeadLetterFilter & { readonly cluster: string; readonly limit: number; readonly before: string | undefined }): Promise<DeadLetter[]>
   checkReadiness(): Promise<readonly ReadinessCheck[]>
 }
 

@@ -33,5 +33,10 @@ export function pageOf<T>(items: readonly T[], keyOf: (item: T) => string, reque
   const shown = rest.slice(0, request.limit)
   const last = shown.at(-1)
   const page = { items: shown.map(([, item]) => item) }
-  return rest.length <= shown.length || last === undefined ? page : { ...page, nextCursor: Buffer.from(`${CURSOR_PREFIX}${last[0]}`).toString('base64url') }
+  return rest.length <= shown.length || last === undefined ? page : { ...page, nextCursor: cursorOf(last[0]) }
+}
+
+/** The cursor that asks for what comes after the item with this order key. */
+export function cursorOf(key: string): string {
+  return Buffer.from(`${CURSOR_PREFIX}${key}`).toString('base64url')
 }

@@ -2,8 +2,10 @@ import type { Readable } from 'node:stream'
 import type { RecommendationDocument } from '../../core/generate/recommendation.ts'
 import type { IngestProgress } from '../../pipeline/ingest.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
+import type { ReplayReport } from '../../pipeline/replay-letters.ts'
 import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
 import type { SyncOptions } from '../../pipeline/sync.ts'
+import type { DeadLetter, DeadLetterTotals } from '../../store/read/select-dead-letters.ts'
 import type { IngestTotal } from '../../store/read/select-ingest-totals.ts'
 import type { Output } from './output.ts'
 
@@ -14,6 +16,10 @@ export interface Store {
   observe(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number }): Promise<ObservedTraffic>
   saveRecommendation(cluster: string, document: RecommendationDocument): Promise<void>
   ingestFiles(request: { readonly paths: readonly string[]; readonly cluster: string; readonly onProgress: (progress: IngestProgress) => void }): Promise<IngestReport>
+  /** Reads dead letters again; see pipeline/replay-letters.ts. */
+  replayLetters(request: LetterRequest & { readonly isBackfill: boolean }): Promise<ReplayReport>
+  /** The newest dead letters, and how many there are. */
+  deadLetters(request: LetterRequest & { readonly limit: number }): Promise<{ readonly letters: readonly DeadLetter[]; readonly totals: DeadLetterTotals }>
   /** Stores what an API server tells until the signal. */
   sync(request: SyncRequest): Promise<void>
   close(): Promise<void>
@@ -24,6 +30,12 @@ export interface SyncRequest extends SyncOptions {
   readonly kubeconfig?: string
   readonly context?: string
   readonly onNotice: (text: string) => void
+}
+
+/** Dead letters of a cluster; of one reason, or of all. */
+export interface LetterRequest {
+  readonly cluster: string
+  readonly reason: string | undefined
 }
 
 export interface ServeRequest {

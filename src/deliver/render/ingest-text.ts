@@ -1,4 +1,5 @@
 import { countText } from './edge-text.ts'
+import { escapeText } from './escape-text.ts'
 import { renderTable } from './text-table.ts'
 
 /** Records of one source and format by outcome. Conservation: the sum over outcomes is what was received. */
@@ -56,6 +57,9 @@ const REASON_TEXT: Readonly<Record<string, string>> = {
   'no-endpoint': 'neither end is a pod',
   empty: 'a record without verdict and ports',
   blank: 'an empty line',
+  'foreign-log': 'a log line of an agent or tool',
+  repeated: 'the same packets seen again on another interface, or a heartbeat',
+  self: 'traffic of the collector itself, as configured',
   'outside-range': 'not between --since and --until',
   'malformed-json': 'not valid JSON',
   truncated: 'the last line ends in the middle',
@@ -73,6 +77,43 @@ const REASON_TEXT: Readonly<Record<string, string>> = {
   'too-early': 'before the year 2000',
   'in-future': 'later than now',
   'too-many-labels': 'more labels than a pod can have',
+  'too-many-identities': 'a new label set, and the cluster has as many as FLOWFENCE_MAX_IDENTITIES allows',
+  'too-deep': 'wrapped in more envelopes than are unwrapped',
+  'malformed-protobuf': 'not a protobuf message of a known flow log',
+  'malformed-line': 'a text line of a known format with fields missing or wrong',
+}
+
+/** Signs of incomplete observation of one kind. */
+export interface CoverageCount {
+  readonly type: 'lost-events' | 'node-status' | 'sampling' | 'aggregation' | 'missing-node' | 'gap'
+  readonly detail: string
+  readonly nodes: readonly string[]
+  readonly events: number
+  readonly lost: number
+}
+
+/** What each kind of sign means for the reader. */
+const COVERAGE_TEXT: Readonly<Record<CoverageCount['type'], string>> = {
+  'lost-events': 'flows are missing',
+  'node-status': 'flows of these times may be missing',
+  sampling: 'rare flows are missing',
+  aggregation: 'some ends or ports were summed up before they were written',
+  'missing-node': 'its flows are missing',
+  gap: 'nothing was seen in this time',
+}
+/** Enough to see that observation was incomplete; the ingest status has all. */
+const MAX_COVERAGE_LINES = 10
+
+/** `  note: sampling 1:50 on 3 nodes: rare flows are missing`; '' without signs. */
+export function renderCoverage(coverage: readonly CoverageCount[]): string {
+  if (coverage.length === 0) return ''
+  const lines = coverage.slice(0, MAX_COVERAGE_LINES).map(({ type, detail, nodes, lost }) => {
+    const where = nodes.length === 0 ? '' : ` on ${countText(nodes.length, 'node')}`
+    const what = type === 'lost-events' ? `${countText(lost, 'lost event')}${detail === '' ? '' : ` (${escapeText(detail)})`}` : escapeText(detail === '' ? type : detail)
+    return `  note: ${what}${where}: ${COVERAGE_TEXT[type]}\n`
+  })
+  const rest = coverage.length - lines.length
+  return `\n${lines.join('')}${rest > 0 ? `  note: and ${countText(rest, 'more sign')} of incomplete observation\n` : ''}`
 }
 
 /** One sentence: `received 10: 7 stored, 1 duplicate, 1 ignored, 1 rejected`. */

@@ -43,6 +43,12 @@ export function ingestEndpoints(context: ApiContext): Endpoint[] {
 
 function countReport(report: IngestReport, seconds: number, events: Events): void {
   events.bodyIngested({ bytes: report.bytes, seconds })
+  for (const { type, events: seen, lost } of report.coverage) events.coverageNoted({ type, events: seen, lost })
+  events.deadLettersCounted(report.deadLetters)
+  const tooMany = report.rejected['too-many-identities'] ?? 0
+  for (const [limit, records] of [['identities', tooMany], ['dead-letters', report.deadLetters.notKept], ['nodes', report.nodesNotKept]] as const) {
+    if (records > 0) events.limitHit({ limit, records })
+  }
   for (const [format, counts] of Object.entries(report.byFormat)) {
     const count = (outcome: 'stored' | 'duplicate' | 'rejected' | 'ignored', reason: string, records: number): void => {
       if (records > 0) events.recordsCounted({ source: 'http', format, outcome, reason, records })

@@ -5,7 +5,7 @@ import type { RecommendationHead } from '../../../store/read/select-recommendati
 import type { ApiContext } from '../context.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { sendJson } from '../endpoint.ts'
-import { readPageRequest } from '../page.ts'
+import { cursorOf, readPageRequest } from '../page.ts'
 import { QueryReader } from '../query.ts'
 import { requireNamespace } from '../require-namespace.ts'
 
@@ -63,10 +63,6 @@ export function recommendationEndpoints({ store, cluster: ownCluster }: ApiConte
 
 function isId(text: string): boolean {
   return /^\d{1,18}$/.test(text)
-}
-
-function cursorOf(id: string): string {
-  return Buffer.from(`k1:${id}`).toString('base64url')
 }
 
 function headView(head: RecommendationHead): unknown {

@@ -1,8 +1,14 @@
 import { AppError } from '../../../core/base/app-error.ts'
+import { formatTimeUs } from '../../../core/base/time.ts'
+import type { DeadLetter, DeadLetterTotals } from '../../../store/read/select-dead-letters.ts'
+import { renderDeadLetters, replaySentence } from '../../render/dead-letter-text.ts'
 import { escapeText, renderJson } from '../../render/escape-text.ts'
-import { ingestSentence, renderIngestCounts } from '../../render/ingest-text.ts'
+import { ingestSentence, renderCoverage, renderIngestCounts } from '../../render/ingest-text.ts'
 import { inputErrorText } from '../../render/input-error-text.ts'
 import type { AddCommand } from '../command.ts'
+import type { CliContext, Store } from '../context.ts'
+import type { ExitCode } from '../exit-codes.ts'
+import { EXIT } from '../exit-codes.ts'
 import { outputFlag, parseClusterFlag } from '../flags.ts'
 import { finishInput } from '../inputs.ts'
 import { trackFiles } from '../progress.ts'
@@ -10,44 +16,91 @@ import { countsOf } from '../report-counts.ts'
 
 interface IngestFlags {
   readonly cluster?: string
+  readonly backfill?: boolean
+  readonly deadLetters?: boolean
+  readonly list?: boolean
+  readonly reason?: string
   readonly strict?: boolean
   readonly output: 'text' | 'json'
 }
 
-/** `ingest`: flow logs into the database. */
+/** Dead letters shown by `--list`. */
+const LISTED = 100
+
+/** `ingest`: flow logs into the database; and dead letters once more. */
 export const ingestCommand: AddCommand = (program, context, finish) => {
   program.command('ingest')
     .summary('store flow logs in the database')
     .description('Reads flow logs (JSON lines or arrays, also .gz, - for stdin) and stores them in the database (DATABASE_URL, or the embedded one). The same '
       + 'file again changes nothing; a log that has grown is read on where it was left. Interrupted, it continues when run again.')
-    .argument('<file...>', 'flow logs of Cilium Hubble or Calico Enterprise')
+    .argument('[file...]', 'flow logs of Cilium Hubble, Calico, NetObserv, Antrea, GKE or the AWS VPC CNI')
     .option('--cluster <name>', 'the cluster the flows belong to (default: FLOWFENCE_CLUSTER, else "default")', parseClusterFlag)
     .option('--backfill', 'take flows of any age; files are always read so, only the service refuses flows older than 8 days')
+    .option('--dead-letters', 'read records again that were refused before: what is accepted now is stored, the rest stays where it is')
+    .option('--list', 'with --dead-letters: only show them, newest first')
+    .option('--reason <code>', 'with --dead-letters: only those refused with this code, e.g. unknown-format')
     .option('--strict', 'exit with 2 when any part of the input was bad')
     .addOption(outputFlag(['text', 'json'], 'text'))
     .addHelpText('after', `
 Examples:
   flowfence ingest /var/run/cilium/hubble/events.log
   flowfence ingest --cluster prod day1.ndjson.gz day2.ndjson.gz -o json
-  hubble observe -o jsonpb --last 10000 | flowfence ingest -`)
+  hubble observe -o jsonpb --last 10000 | flowfence ingest -
+  flowfence ingest --dead-letters --reason unknown-format`)
     .action(async (paths: string[], flags: IngestFlags) => {
-      const { output, settings } = context
-      const progress = trackFiles(output, 'storing')
+      checkFlags(paths, flags)
       const store = await context.openStore()
       try {
-        const report = await store.ingestFiles({ paths, cluster: flags.cluster ?? settings.cluster, onProgress: progress.onProgress })
-        progress.stop()
-        const counts = countsOf(report, 'files')
-        if (flags.output === 'json') await output.result(renderJson(report))
-        else await output.result(`${ingestSentence(counts)}\n\n${renderIngestCounts(counts)}`)
-        if (report.stored + report.duplicate === 0) {
-          const shown = report.inputErrors.slice(0, 20).map((e) => `\n  ${inputErrorText(e)}`).join('')
-          throw new AppError('input-unusable', `No usable flow record in ${paths.map(escapeText).join(', ')}.${shown}`)
-        }
-        finish(finishInput(report.inputErrors, { strict: flags.strict ?? false, isShown: false }, context))
+        finish(flags.deadLetters === true ? await readLetters(store, flags, context) : await ingestFiles(store, { paths, flags }, context))
       } finally {
-        progress.stop()
         await store.close()
       }
     })
+}
+
+function checkFlags(paths: readonly string[], flags: IngestFlags): void {
+  if (flags.deadLetters === true) {
+    if (paths.length > 0) throw new AppError('usage', '--dead-letters reads what the database holds; leave out the files.')
+    return
+  }
+  if (flags.list === true || flags.reason !== undefined) throw new AppError('usage', '--list and --reason belong to --dead-letters.')
+  if (paths.length === 0) throw new AppError('usage', 'Name at least one flow log, or - for standard input.')
+}
+
+async function ingestFiles(store: Store, { paths, flags }: { paths: readonly string[]; flags: IngestFlags }, context: CliContext): Promise<ExitCode> {
+  const { output, settings } = context
+  const progress = trackFiles(output, 'storing')
+  try {
+    const report = await store.ingestFiles({ paths, cluster: flags.cluster ?? settings.cluster, onProgress: progress.onProgress })
+    progress.stop()
+    const counts = countsOf(report, 'files')
+    if (flags.output === 'json') await output.result(renderJson(report))
+    else await output.result(`${ingestSentence(counts)}\n\n${renderIngestCounts(counts)}${renderCoverage(report.coverage)}`)
+    if (report.stored + report.duplicate === 0) {
+      const shown = report.inputErrors.slice(0, 20).map((e) => `\n  ${inputErrorText(e)}`).join('')
+      throw new AppError('input-unusable', `No usable flow record in ${paths.map(escapeText).join(', ')}.${shown}`)
+    }
+    return finishInput(report.inputErrors, { strict: flags.strict ?? false, isShown: false }, context)
+  } finally {
+    progress.stop()
+  }
+}
+
+function letterDocument(letters: readonly DeadLetter[], { kept, complete }: DeadLetterTotals): unknown {
+  return { kept, complete, items: letters.map(({ rejectedAtUs, ...letter }) => ({ ...letter, rejectedAt: formatTimeUs(rejectedAtUs) })) }
+}
+
+async function readLetters(store: Store, flags: IngestFlags, context: CliContext): Promise<ExitCode> {
+  const { output, settings } = context
+  const request = { cluster: flags.cluster ?? settings.cluster, reason: flags.reason }
+  if (flags.list === true) {
+    const { letters, totals } = await store.deadLetters({ ...request, limit: LISTED })
+    await output.result(flags.output === 'json' ? renderJson(letterDocument(letters, totals)) : renderDeadLetters(letters, totals))
+    return EXIT.done
+  }
+  const report = await store.replayLetters({ ...request, isBackfill: flags.backfill ?? false })
+  const counts = countsOf(report, 'dead-letters')
+  if (flags.output === 'json') await output.result(renderJson(report))
+  else await output.result(`${replaySentence(report)}\n\n${renderIngestCounts(counts)}${renderCoverage(report.coverage)}`)
+  return finishInput(report.inputErrors, { strict: flags.strict ?? false, isShown: false }, context)
 }
