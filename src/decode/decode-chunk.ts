@@ -1,15 +1,18 @@
 /**
  * Bytes of one input in, raw records out. Understood: one JSON object per line; arrays of objects on one or many lines, read element by
- * element; objects printed over several lines. Everything else becomes a Rejection with its line, and reading goes on at the next line.
+ * element; objects printed over several lines; text lines, handed on as they are. Shippers' envelopes are taken off (unwrap/unwrap.ts).
+ * Everything else becomes a Rejection with its line, and reading goes on at the next line.
  *
  * Invariants: the items depend on the bytes only, never on how they were cut into chunks; every line or element that is not blank gives at least
  * one item; nothing throws on input. Memory: one line or element (at most `maxLineBytes`) beside the caller's chunk. Cost: O(bytes); a clean
- * NDJSON line costs one search, one slice and one JSON.parse. Unwrapping of shippers' envelopes is not done here.
+ * NDJSON line costs one search, one slice and one JSON.parse.
  */
-import { isAscii, isUtf8 } from 'node:buffer'
+import { isAscii } from 'node:buffer'
 import type { Outcome } from '../core/flow/flow-record.ts'
+import { isObject } from '../core/normalize/problems.ts'
 import { ByteStash } from './byte-stash.ts'
 import { ItemList, KEPT_BYTES, type DecodedItem, type ItemPlace } from './item-list.ts'
+import { isMeantAsJson, mayBeJson, parseJson, toText } from './json-text.ts'
 import { ValueScanner } from './scan-value.ts'
 
 export interface DecoderOptions {
@@ -18,6 +21,11 @@ export interface DecoderOptions {
   /** Absolute offset of the first byte pushed (resuming); a leading `,` or `]` then continues the array it was in. Default 0. */
   readonly startOffset?: number
   readonly startLine?: number
+  /**
+   * Nothing comes after the bytes pushed (a request's body, a decompressed file). Else a text line without newline is 'truncated': it may have been
+   * cut in the middle of a value, and the rest may still arrive. Default false.
+   */
+  readonly isFinished?: boolean
   /** Tried first on every line that is ASCII and lies within one chunk. */
   readonly fastPath?: FastPath
 }
@@ -52,10 +60,11 @@ type Mode = 'line' | 'skip-line' | 'array' | 'element' | 'object'
 
 class ChunkDecoder implements Decoder {
   readonly #maxBytes: number
+  readonly #isFinished: boolean
   readonly #fastPath: FastPath | undefined
   readonly #stash = new ByteStash()
   readonly #scanner = new ValueScanner()
-  readonly #items = new ItemList()
+  readonly #items: ItemList
   #mode: Mode = 'line'
   /** Absolute offset of the current chunk's first byte. */
   #base: number
@@ -77,6 +86,8 @@ class ChunkDecoder implements Decoder {
 
   constructor(options: DecoderOptions) {
     this.#maxBytes = options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES
+    this.#items = new ItemList(this.#maxBytes)
+    this.#isFinished = options.isFinished ?? false
     this.#fastPath = options.fastPath
     this.#base = this.#itemStart = options.startOffset ?? 0
     this.#line = this.#itemLine = options.startLine ?? 1
@@ -122,7 +133,10 @@ class ChunkDecoder implements Decoder {
     const isPlain = this.#isAsciiChunk(chunk)
     let at = from
     while (at < chunk.length && this.#mode === 'line') {
-      if (this.#probe === 0 && this.#stash.length === 0 && chunk[at] === OPEN_BRACE) this.#probe = 2
+      if (this.#probe === 0 && this.#stash.length === 0 && chunk[at] === OPEN_BRACE) {
+        this.#probe = 2
+        this.#isResumed = false
+      }
       if (this.#probe !== 2) {
         const next = this.#probeLine(chunk, at)
         if (next !== undefined) return next
@@ -164,7 +178,8 @@ class ChunkDecoder implements Decoder {
       // Blanks, and the bytes of a byte order mark.
       if (byte === 32 || byte === 9 || byte === 13 || byte === 0xef || byte === 0xbb || byte === 0xbf) continue
       if (this.#isResumed && (byte === COMMA || byte === CLOSE_BRACKET)) return this.#startArray(i)
-      this.#isResumed = false
+      // A line feed may follow the last element: whether an array goes on is told by what comes after it.
+      this.#isResumed &&= byte === NEWLINE
       if (this.#probe === 0 && byte === OPEN_BRACKET && this.#itemStart >= this.#plainBefore) {
         this.#probe = 1
         continue
@@ -186,34 +201,41 @@ class ChunkDecoder implements Decoder {
     return at
   }
 
-  /** The hot path: a whole line of ASCII inside the chunk that is a record. False, and nothing done, when it is not. */
+  /** The hot path: a whole line of ASCII inside the chunk that is a record or a text line. False, and nothing done, when it is not. */
   #finishPlainLine(chunk: Buffer, at: number, end: number): boolean {
+    const next = this.#base + end + 1
     const outcome = this.#fastPath?.read(chunk, at, end)
     if (outcome !== undefined) {
-      this.#items.addOutcome(this.#itemLine, this.#itemStart, this.#base + end + 1, outcome)
-      this.#startLine(this.#base + end + 1)
+      this.#items.addOutcome(this.#itemLine, this.#itemStart, next, outcome)
+      this.#startLine(next)
       return true
     }
     // A string of its own for each line: JSON.parse reads a slice of a larger string 1.4 times slower (Node 24, 2026-11).
-    const value = parseJson(chunk.toString('latin1', at, end))
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-    const next = this.#base + end + 1
-    this.#items.addRecord(this.#itemLine, this.#itemStart, next, value)
+    const text = chunk.toString('latin1', at, end)
+    if (chunk[at] !== OPEN_BRACE && !mayBeJson(text)) {
+      const line = text.trim()
+      if (line === '' || line.includes('\0')) return false
+      this.#items.addLine(this.#place(next), line)
+    } else {
+      const value = parseJson(text)
+      if (!isObject(value)) return false
+      this.#items.addRecord(this.#itemLine, this.#itemStart, next, value)
+    }
     this.#startLine(next)
     return true
   }
 
   #finishLine(bytes: Buffer, next: number): void {
     const text = toText(bytes)
-    const value = text === undefined ? undefined : parseJson(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) this.#items.addValue(this.#place(next), value, bytes)
+    const value = text !== undefined && mayBeJson(text) ? parseJson(text) : undefined
+    if (isObject(value)) this.#items.addValue(this.#place(next), value, bytes)
     else this.#finishOddLine({ bytes, text, value }, next)
     if (this.#mode !== 'line') return
     this.#stash.clear()
     this.#startLine(next)
   }
 
-  /** A line that is no record by itself: blank, the start of a multi-line object, an array of scalars, or wrong. */
+  /** A line that is no record by itself: blank, the start of a multi-line object, a text line, an array of scalars, or wrong. */
   #finishOddLine(line: { bytes: Buffer; text: string | undefined; value: unknown }, next: number): void {
     const trimmed = line.text?.trim()
     if (trimmed === '') {
@@ -221,8 +243,9 @@ class ChunkDecoder implements Decoder {
     } else if (trimmed === '{' && this.#itemStart >= this.#plainBefore) {
       this.#startObject(line.bytes)
     } else if (line.value === undefined) {
-      const isText = line.text !== undefined && !line.bytes.includes(0)
-      this.#items.addRejection(this.#place(next), isText ? 'malformed-json' : 'not-text', line)
+      if (trimmed === undefined || line.bytes.includes(0)) this.#items.addRejection(this.#place(next), 'not-text', line)
+      else if (isMeantAsJson(trimmed)) this.#items.addRejection(this.#place(next), 'malformed-json', line)
+      else this.#items.addLine(this.#place(next), trimmed)
     } else {
       const values: unknown[] = Array.isArray(line.value) ? line.value : [line.value]
       // Resuming between two of them reads the line again: better seen twice than lost.
@@ -257,10 +280,10 @@ class ChunkDecoder implements Decoder {
     if (this.#stash.length === 0) return
     const bytes = this.#stash.view()
     const text = toText(bytes)
-    if (text !== undefined && (text.trim() === '' || parseJson(text) !== undefined)) {
+    const isText = text !== undefined && !bytes.includes(0)
+    if (isText && (text.trim() === '' || parseJson(text) !== undefined || (this.#isFinished && !isMeantAsJson(text)))) {
       this.#finishLine(bytes, this.#base)
     } else {
-      const isText = text !== undefined && !bytes.includes(0)
       this.#items.addRejection(this.#place(isText ? this.#itemStart : this.#base), isText ? 'truncated' : 'not-text', { bytes })
     }
   }
@@ -405,21 +428,4 @@ class ChunkDecoder implements Decoder {
 /** True when a line starts with a record or an array: then the value that seemed to contain it was cut off before. */
 function hasUnindentedValue(bytes: Buffer): boolean {
   return bytes.includes('\n{') || bytes.includes('\n[')
-}
-
-/** The text of UTF-8 bytes without a byte order mark; `undefined` when they are not UTF-8. */
-function toText(bytes: Buffer): string | undefined {
-  if (isAscii(bytes)) return bytes.toString('latin1')
-  if (!isUtf8(bytes)) return undefined
-  const text = bytes.toString('utf8')
-  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
-}
-
-/** JSON.parse without exceptions; `undefined`, which JSON cannot express, when the text is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return undefined
-  }
 }

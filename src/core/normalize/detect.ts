@@ -36,3 +36,9 @@ function isCalicoEnterprise(record: RawObject): boolean {
   const hasTypes = record.source_type !== undefined || record.dest_type !== undefined
   return hasTypes && record.start_time !== undefined && record.action !== undefined && record.reporter !== undefined
 }
+
+/** True for a record of a known format, which is read as it is and never unwrapped, whatever other keys a shipper added to it. */
+export function isNative(record: RawObject): boolean {
+  const shape = detectShape(record)
+  return shape !== 'unknown' && shape !== 'foreign-log'
+}

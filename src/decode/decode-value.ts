@@ -1,0 +1,77 @@
+/**
+ * One value as Kafka or an HTTP body brings it: JSON, NDJSON, an array or text lines, read like a finished input; or one protobuf message, known by
+ * its wire signature. Never throws on input; at least one item per value.
+ */
+import { isUtf8 } from 'node:buffer'
+import type { RejectionCode } from '../core/flow/flow-record.ts'
+import { createDecoder } from './decode-chunk.ts'
+import { ItemList, type DecodedItem, type ItemPlace } from './item-list.ts'
+import { readMessage } from './protobuf/read-message.ts'
+
+export interface ValueOptions {
+  /** Larger protobuf values are rejected unread. Larger: more memory per value, about ten times its size. Default 16 MiB. */
+  readonly maxBytes?: number
+  /** As for a decoder: one line, also within an envelope. Default 1 MiB. */
+  readonly maxLineBytes?: number
+  /** What the sender said it is; without it protobuf and text are told apart by their bytes. */
+  readonly kind?: 'protobuf'
+}
+
+const DEFAULT_MAX_BYTES = 16 << 20
+const DEFAULT_MAX_LINE_BYTES = 1 << 20
+const OPEN_BRACKET = 91
+const OPEN_BRACE = 123
+/** A byte that text lines do not have and practically every protobuf message does. */
+// eslint-disable-next-line no-control-regex -- control characters are what is searched for.
+const BINARY = /[\0-\x08\x0e-\x1a\x1c-\x1f]/
+
+/** The items of one value; an empty value (Kafka's tombstone) is a blank. Offsets count from the value's first byte. */
+export function decodeValue(value: Buffer, options: ValueOptions = {}): DecodedItem[] {
+  const maxLineBytes = options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES
+  const items = new ItemList(maxLineBytes)
+  const place: ItemPlace = { line: 1, start: 0, next: value.length }
+  if (value.length === 0) {
+    items.addBlank(place)
+    return items.take()
+  }
+  if (options.kind !== 'protobuf' && isText(value)) return decodeText(value, maxLineBytes)
+  const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
+  if (value.length > maxBytes) {
+    items.addRejection(place, 'too-long', { detail: `${value.length} bytes in one protobuf value, over the limit of ${maxBytes}` })
+    return items.take()
+  }
+  const records = readMessage(value)
+  if (Array.isArray(records)) {
+    items.addRecords(place, records)
+  } else if (records === 'not-protobuf' && options.kind !== 'protobuf' && isUtf8(value)) {
+    return decodeText(value, maxLineBytes)
+  } else {
+    const [code, detail] = REFUSALS[options.kind === 'protobuf' && records === 'not-protobuf' ? 'broken' : records]
+    items.addRejection(place, code, { bytes: value, ...(detail !== '' && { detail }) })
+  }
+  return items.take()
+}
+
+const REFUSALS: Readonly<Record<'ambiguous' | 'foreign' | 'broken' | 'not-protobuf', readonly [RejectionCode, string]>> = {
+  ambiguous: ['malformed-protobuf', 'the bytes fit several kinds of flow records'],
+  foreign: ['malformed-protobuf', 'the bytes fit none of the known kinds of flow records'],
+  broken: ['malformed-protobuf', 'the bytes are no protobuf message'],
+  'not-protobuf': ['not-text', ''],
+}
+
+function decodeText(value: Buffer, maxLineBytes: number): DecodedItem[] {
+  const decoder = createDecoder({ maxLineBytes, isFinished: true })
+  const items = [...decoder.push(value), ...decoder.end()]
+  if (items.length > 0) return items
+  // Blank lines without a newline, or an empty array.
+  const blank = new ItemList(maxLineBytes)
+  blank.addBlank({ line: 1, start: 0, next: value.length })
+  return blank.take()
+}
+
+/** `{` and `[` begin no message that is read; a first line feed does, so that UTF-8 must prove the rest. */
+function isText(value: Buffer): boolean {
+  const first = value[0]
+  if (first === OPEN_BRACE || first === OPEN_BRACKET) return true
+  return isUtf8(value) && !BINARY.test(value.toString('latin1'))
+}
