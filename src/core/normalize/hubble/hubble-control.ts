@@ -52,7 +52,14 @@ function nodeOf(value: unknown): string {
   return typeof value === 'string' && isStorable(value) ? value.slice(value.indexOf('/') + 1) : ''
 }
 
+/** RFC 3339, or the object form of a protobuf timestamp. */
 function timeOf(value: unknown): number | undefined {
   const instant = new InstantParser()
-  return typeof value === 'string' && value.length <= 64 && instant.parse(value) && checkTimeUs(instant.us) === '' ? instant.us : undefined
+  if (isObject(value)) {
+    const seconds = readCount(value.seconds)
+    const nanos = readCount(value.nanos ?? 0)
+    if (seconds === undefined || nanos === undefined || nanos >= 1e9) return undefined
+    instant.set(seconds, nanos)
+  } else if (typeof value !== 'string' || value.length > 64 || !instant.parse(value)) return undefined
+  return checkTimeUs(instant.us) === '' ? instant.us : undefined
 }

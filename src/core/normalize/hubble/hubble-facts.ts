@@ -9,8 +9,7 @@ import { FLAG_ACK, FLAG_SYN, judgeVerdict } from './hubble-fields.ts'
 /**
  * What one Hubble flow says, read and checked: all that its record is made from. Filled from a parsed object (hubble.ts) or from the bytes of a
  * line (decode/fast-hubble.ts), and used up before the next flow is read: one instance serves them all.
- *
- * Who fills it sets every field but those of `reset`.
+ * Who fills it sets every field; `flows` is 1 and the bytes of the uuid are none unless set.
  */
 export class HubbleFacts implements OrientationFacts {
   /** Microseconds since 1970, and the nanoseconds beyond them. */
@@ -37,8 +36,6 @@ export class HubbleFacts implements OrientationFacts {
   /** The endpoint belongs to the reporting node. */
   isSourceLocal = false
   isDestinationLocal = false
-
-  // Set by few flows: `reset` gives these their usual values.
   /** Events that the record stands for. */
   flows = 1
   /** Rows of an exporter that aggregates: the time is that of the first event. */
@@ -73,14 +70,6 @@ export class HubbleFacts implements OrientationFacts {
     this.verdict = judgeVerdict(logged, dropReason, eventType)
     this.isVerdictEvent = eventType === EVENT_POLICY_VERDICT
     this.isDrop = eventType === EVENT_DROP || (eventType === 0 && logged === 'dropped')
-  }
-
-  reset(): void {
-    this.flows = 1
-    this.isAggregated = this.isRetina = this.isSampled = false
-    this.sourceXlated = this.sourceService = this.destinationService = this.uuid = ''
-    this.point = 0
-    this.uuidStart = this.uuidEnd = 0
   }
 }
 

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
 import type { ClusterHistory, HistoryPod } from '../../../../src/core/cluster/cluster-history.ts'
-import { NO_HISTORY } from '../../../../src/core/cluster/cluster-history.ts'
 import { createNormalizer } from '../../../../src/core/normalize/normalizer.ts'
 import { describeShared, sharedPath } from '../../../support/shared.ts'
 import { edgeOf, flowOf, normalize, verdictOf, type Json } from '../hubble-records.ts'
@@ -127,7 +126,7 @@ const HISTORY: ClusterHistory = {
     if (ip === '10.0.1.5') return { kind: 'node', node: 'n' }
     return ip.startsWith('172.20.') ? { kind: 'service', namespace: 'shop', name: 'db' } : { kind: 'nobody' }
   },
-  podNamed: NO_HISTORY.podNamed,
+  podNamed: () => undefined,
   backendsOf: (ip, port) => (ip === '172.20.0.10' && port === 5432 ? { pods: [statePod('db-0')], port: 15_432 } : undefined),
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
 import { createNormalizer } from '../../../../src/core/normalize/normalizer.ts'
 import { DB, flow, flowOf, normalize, pod, tcp, TIME, udp, verdictOf, WEB, WORLD, wrap, type Json } from '../hubble-records.ts'
@@ -132,6 +133,11 @@ describe('control records', () => {
     const coverage = { type: 'lost-events', atUs: 1_767_323_045_123_456, node: 'node-1', lost: 12, detail: 'HUBBLE_RING_BUFFER on CPU 5' }
     expect(normalize({ lost_events: lost, node_name: 'kind/node-1', time: TIME })).toEqual({ kind: 'ignored', format: 'hubble', reason: 'control', coverage })
     expect(normalize({ lostEvents: { source: 3, numEventsLost: 12, cpu: 5 }, nodeName: 'node-1', time: TIME })).toEqual({ kind: 'ignored', format: 'hubble', reason: 'control', coverage })
+    // As read from protobuf: times are objects, 64-bit numbers text.
+    const time = { seconds: '1767323045', nanos: 123_456_789 }
+    expect(normalize({ lost_events: { source: 3, num_events_lost: '12', cpu: 5 }, node_name: 'node-1', time })).toEqual({ kind: 'ignored', format: 'hubble', reason: 'control', coverage })
+    expect(normalize({ lost_events: { ...lost, first: time, last: time }, node_name: 'node-1' })).toMatchObject({ coverage })
+    expect(normalize({ nodeStatus: { stateChange: 2, nodeNames: ['node-2'] }, time })).toMatchObject({ coverage: { type: 'node-status', node: 'node-2', detail: 'NODE_UNAVAILABLE node-2' } })
     expect(normalize({ node_status: { state_change: 'NODE_UNAVAILABLE', node_names: ['kind/node-2'], message: 'gone\nfor good' }, time: TIME })).toMatchObject({
       reason: 'control', coverage: { type: 'node-status', node: 'node-2', lost: 0, detail: 'NODE_UNAVAILABLE kind/node-2: gone\\u000afor good' },
     })
@@ -141,6 +147,8 @@ describe('control records', () => {
 
   test('without a usable time they are counted only', () => {
     expect(normalize({ lost_events: {}, time: '1970-01-01T00:00:04Z' })).toMatchObject({ reason: 'control', coverage: null })
+    expect(normalize({ lost_events: {}, time: { seconds: 'x' } })).toMatchObject({ reason: 'control', coverage: null })
+    expect(normalize({ lost_events: {}, time: { seconds: 1_767_323_045, nanos: 1e9 } })).toMatchObject({ reason: 'control', coverage: null })
     expect(normalize({ lost_events: 5 })).toMatchObject({ kind: 'rejected', code: 'wrong-type' })
   })
 })
@@ -175,4 +183,10 @@ describe('records that are told apart', () => {
     for (let i = 0; i < 50; i++) warm.normalize(flow({ source: pod(`shop/web-7d4b9c6f58-x2k${i}`, `app=a${i}`) }))
     expect(warm.normalize(wrap(flow()))).toMatchObject({ digestHi: flowOf(flow()).digestHi, digestLo: flowOf(flow()).digestLo })
   })
+})
+
+test('the format page shows a line that is read', () => {
+  const page = readFileSync(new URL('../../../../docs/sources/hubble.md', import.meta.url), 'utf8')
+  const line = /```json\n([^\n]+)\n```/.exec(page)?.[1] ?? ''
+  expect(flowOf(JSON.parse(line))).toMatchObject({ initiator: { labels: { app: 'web' } }, responder: { labels: { app: 'db' } }, port: 5432, orientation: 'tcp-flags', side: 'client', node: 'node-1' })
 })
