@@ -40,7 +40,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
 function createProgram(context: CliContext, finish: (code: ExitCode) => void): Command {
   const program = new Command('flowfence')
   program
-    .description('Reads CNI flow logs (Cilium Hubble, Calico Enterprise), writes the NetworkPolicies that allow exactly the observed '
+    .description('Reads CNI flow logs (Cilium, Calico, NetObserv, Antrea, GKE, AWS), writes the NetworkPolicies that allow exactly the observed '
       + 'traffic, proves it, and tells beforehand what any set of policies would deny.')
     .version(context.version, '-V, --version', 'print the version')
     .addHelpText('after', `${EXIT_CODES_HELP}\n\nStart here: flowfence demo`)

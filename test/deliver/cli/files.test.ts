@@ -100,7 +100,7 @@ describe('recommend --flows', () => {
   test('a binary file: nothing usable, with counts by reason', async () => {
     const { code, stdout, stderr } = await run(['recommend', '--flows', 'binary.log'])
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(/^flowfence: No usable flow record in binary\.log\. Flow logs of Cilium Hubble \(JSON\) and Calico Enterprise are understood\.\n {2}binary\.log, line 1: not-text: /)
+    expect(stderr).toMatch(/^flowfence: No usable flow record in binary\.log\. Flow logs of Cilium Hubble, Calico, NetObserv, Antrea, GKE and AWS VPC CNI are understood\.\n {2}binary\.log, line 1: not-text: /)
     expect(stderr).toMatch(/not-text +\d+ {2}binary data or broken UTF-8/)
   })
 
