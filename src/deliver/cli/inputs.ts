@@ -80,7 +80,7 @@ function nothingUsable(report: IngestReport, paths: readonly string[]): AppError
   if (ignored > 0) return new AppError('input-unusable', `No flow in ${where} lies between --since and --until.${shown}${counts}`)
   return new AppError('input-unusable', report.received === 0 && report.inputErrors.length > 0
     ? `No flows could be read:${shown}`
-    : `No usable flow record in ${where}. Flow logs of Cilium Hubble (JSON) and Calico Enterprise are understood.${manifestHint(paths)}${shown}${counts}`)
+    : `No usable flow record in ${where}. Flow logs of Cilium Hubble, Calico, NetObserv, Antrea, GKE and AWS VPC CNI are understood.${manifestHint(paths)}${shown}${counts}`)
 }
 
 /** Manifests given as flows are the usual mix-up. */
