@@ -2,7 +2,7 @@ import { formatTimeUs } from '../core/base/time.ts'
 import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { snapshotIdentities } from '../core/cluster/snapshot-identities.ts'
 import type { ObservedEdge } from '../core/flow/edge.ts'
-import { compileLabelRules } from '../core/flow/label-rules.ts'
+import { buildIdentityMap } from '../core/flow/identity-map.ts'
 import type { LabelRules } from '../core/flow/label-rules.ts'
 import { buildTraffic } from '../core/flow/traffic.ts'
 import type { Listeners, TrafficEdge } from '../core/flow/traffic.ts'
@@ -59,7 +59,7 @@ export interface TrafficView {
 export function viewTraffic(observed: ObservedTraffic, cluster: string, snapshot?: ClusterSnapshot): TrafficView {
   const known = snapshot === undefined ? [] : snapshotIdentities(snapshot, cluster)
   const identities = [...observed.edges.flatMap((e) => [e.from, e.to]), ...known]
-  const rules = compileLabelRules(identities)
+  const rules = buildIdentityMap(identities)
   const workloads = groupWorkloads(identities, rules)
   return { rules, workloads, traffic: buildTraffic(observed.edges, workloads, declaredListeners(cluster, snapshot)) }
 }

@@ -16,61 +16,80 @@ export const DEFAULT_IGNORED_LABELS: readonly string[] = [
   'io.cilium.k8s.*', 'io.kubernetes.pod.namespace', 'k8s:*', 'io.cilium*',
 ]
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
-/** Kubernetes' own hash alphabet (no vowels, no 0, 1, 3), as in pod-template-hash; a digit is required so that words do not count. */
-const KUBERNETES_HASH = /^(?=.*\d)(?=.*[a-z])[bcdfghjklmnpqrstvwxz2456789]{8,10}$/
-const HEX_HASH = /^(?=.*\d)(?=.*[a-f])[0-9a-f]{12,64}$/
-const LONG_NUMBER = /^\d{8,}$/
-
-/** True for text that looks like a hash, a UUID or a long counter. */
-export function looksGenerated(value: string): boolean {
-  return UUID.test(value) || KUBERNETES_HASH.test(value) || HEX_HASH.test(value) || LONG_NUMBER.test(value)
-}
-
-/** Keys that say what the application is; the others only qualify it. */
+/** Keys that say what the application is; the others only qualify it. They are dropped only where the configuration says so. */
 export const NAMING_KEYS: ReadonlySet<string> = new Set(['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'k8s-app', 'app', 'name'])
 
-/** Decides which labels tell workloads apart. Built from patterns and the set of identities, never from their order. */
+/** Patterns of label keys in which `*` stands for any text, also several times. */
+export interface KeyPatterns {
+  /** Not identity, in addition to the default list. */
+  readonly ignore: readonly string[]
+  /** Identity, although the default list or detection would drop them. Wins over `ignore` of the same level. */
+  readonly keep: readonly string[]
+}
+
+/** The label rules that a person sets (docs/label-rules.md). */
+export interface LabelRulesConfig extends KeyPatterns {
+  /** False: only lists count, and values that look generated; no key is dropped for what its values do. */
+  readonly detect: boolean
+  /** Overrides by namespace, in which `*` stands for any text; they win over the lists above. */
+  readonly namespaces: Readonly<Record<string, KeyPatterns>>
+}
+
+export const DEFAULT_LABEL_RULES: LabelRulesConfig = { ignore: [], keep: [], detect: true, namespaces: {} }
+
+/** What lists say of a key: `open` leaves it to its values. */
+export type KeyRule = 'kept' | 'ignored-by-default' | 'ignored-as-configured' | 'open'
+
+/** Decides which labels tell workloads apart. A function of the set of identities, never of their order. */
 export interface LabelRules {
-  /** False for keys of the ignore list and for keys of which a generated value was seen: pods of one workload may differ in them. */
-  isIdentityKey(key: string): boolean
-  /** The labels that selectors may use: keys not ignored, values that do not look generated (naming keys may hold any). */
-  identityLabels(labels: Labels): Labels
+  /** False for keys that pods of one workload may differ in: ignored ones, and those of which a generated value was seen in the pod's namespace. */
+  isIdentityKey(pod: Identity, key: string): boolean
+  /** The labels of a pod that selectors may use. */
+  identityLabels(pod: Identity): Labels
 }
 
-/** Which labels of a pod are kept depends on that pod alone, so that no other pod can split a workload. Cost: O(identities x labels). */
-export function compileLabelRules(identities: Iterable<Identity>, patterns: readonly string[] = DEFAULT_IGNORED_LABELS): LabelRules {
-  const exact = new Set(patterns.filter((p) => !p.endsWith('*')))
-  const prefixes = patterns.filter((p) => p.endsWith('*')).map((p) => p.slice(0, -1))
-  const generated = keysWithGeneratedValues(identities)
-  const cache = new Map<string, boolean>()
-  const isIgnored = (key: string): boolean => {
-    let known = cache.get(key)
-    if (known === undefined) {
-      known = exact.has(key) || prefixes.some((p) => key.startsWith(p))
-      cache.set(key, known)
+/** Compiles the lists: what they say of a key in a namespace. The narrower list wins: the namespace's, the file's, then the default one. */
+export function compileKeyRules(config: LabelRulesConfig): (namespace: string, key: string) => KeyRule {
+  const byNamespace = new Map<string, (key: string) => KeyRule>()
+  const overrides = Object.entries(config.namespaces)
+  const compile = (namespace: string): ((key: string) => KeyRule) => {
+    const own = overrides.filter(([pattern]) => matchesPattern(pattern, namespace)).map(([, lists]) => lists)
+    const levels = [{ keep: own.flatMap((l) => l.keep), ignore: own.flatMap((l) => l.ignore) }, config]
+    const cache = new Map<string, KeyRule>()
+    return (key) => {
+      let rule = cache.get(key)
+      if (rule === undefined) cache.set(key, rule = ruleOf(key, levels))
+      return rule
     }
-    return known
   }
-  const identityLabels = (labels: Labels): Labels => {
-    const kept: Record<string, string> = {}
-    for (const key of Object.keys(labels)) {
-      const value = labels[key] as string
-      if (!isIgnored(key) && !isGenerated(key, value)) kept[key] = value
-    }
-    return kept
+  return (namespace, key) => {
+    let rules = byNamespace.get(namespace)
+    if (rules === undefined) byNamespace.set(namespace, rules = compile(namespace))
+    return rules(key)
   }
-  return { isIdentityKey: (key) => !isIgnored(key) && !generated.has(key), identityLabels }
 }
 
-function isGenerated(key: string, value: string): boolean {
-  return !NAMING_KEYS.has(key) && looksGenerated(value)
+function ruleOf(key: string, levels: readonly KeyPatterns[]): KeyRule {
+  for (const { keep, ignore } of levels) {
+    if (keep.some((p) => matchesPattern(p, key))) return 'kept'
+    if (ignore.some((p) => matchesPattern(p, key))) return 'ignored-as-configured'
+  }
+  return DEFAULT_IGNORED_LABELS.some((p) => matchesPattern(p, key)) ? 'ignored-by-default' : 'open'
 }
 
-function keysWithGeneratedValues(identities: Iterable<Identity>): Set<string> {
-  const keys = new Set<string>()
-  for (const { labels } of identities) {
-    for (const key of Object.keys(labels)) if (!keys.has(key) && isGenerated(key, labels[key] as string)) keys.add(key)
+/** True when the text is the pattern, with any text for each `*`. Cost: O(pattern x text) at most; patterns are few and short. */
+export function matchesPattern(pattern: string, text: string): boolean {
+  const parts = pattern.split('*')
+  const [first = ''] = parts
+  if (parts.length === 1) return text === pattern
+  const last = parts.at(-1) ?? ''
+  if (!text.startsWith(first) || !text.endsWith(last) || text.length < first.length + last.length) return false
+  const end = text.length - last.length
+  let at = first.length
+  for (const part of parts.slice(1, -1)) {
+    const found = text.indexOf(part, at)
+    if (found === -1 || found + part.length > end) return false
+    at = found + part.length
   }
-  return keys
+  return true
 }

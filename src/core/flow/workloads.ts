@@ -4,17 +4,22 @@
  * In: the identities of a cluster (from edges, and from cluster state where there is one) and the label rules.
  * Out: workloads, each the union of the identities that (a) no selector can tell apart: same namespace and same
  * identity labels, or (b) belong to the same controller: one that the log names, or one that pod names suggest and the labels that name the
- * application confirm, or (c) have no labels in the log but the name of exactly one workload of the namespace.
+ * application confirm, or (c) show fewer labels of exactly one workload (see described-pods.ts), or (d) have no labels in the log but the name of
+ * exactly one workload of the namespace. What fits several stays a workload of its own and says so.
  * Invariants: every pod identity is in exactly one workload; the result depends on the set of identities, not on their order.
  * Leaves to others: whether a selector can pick a workload (core/generate). Cost: O(identities x labels).
  */
-import { compareText, sortedBy } from '../base/order.ts'
-import { QUALITY_ORDER } from './edge-view.ts'
+import { compareText, groupedBy, sortedBy } from '../base/order.ts'
+import { aliasesOf, controllerAnchors, JOINING_KINDS, placeOf, refAnchor } from './controllers.ts'
+import type { DescribedPod } from './controllers.ts'
+import { betterQuality, joinPoorlyDescribed, withoutPoorerViews } from './described-pods.ts'
+import type { LabelSet } from './described-pods.ts'
 import type { LabelQuality, Labels, WorkloadEvidence, WorkloadRef } from './end.ts'
+import { Groups } from './groups.ts'
 import { labelsKey } from './identity.ts'
 import type { Identity } from './identity.ts'
-import { NAMING_KEYS } from './label-rules.ts'
 import type { LabelRules } from './label-rules.ts'
+import { mergeNamespaceLabels } from './namespace-labels.ts'
 
 export interface Workload {
   /** Canonical and unique among the workloads of one grouping. */
@@ -30,7 +35,10 @@ export interface Workload {
   readonly labelSets: readonly Labels[]
   /** How much is known of each label set, by the same index: the quality of its best described pod. */
   readonly setQualities: readonly LabelQuality[]
+  /** What all sources together say of the namespace; without keys of which they say different things. */
   readonly namespaceLabels: Labels
+  /** The workloads whose pods these may be, by display, where the labels in the log fit several: nobody knows which. */
+  readonly mayBelongTo?: readonly string[]
 }
 
 export interface WorkloadIndex {
@@ -42,87 +50,56 @@ export interface WorkloadIndex {
 /** Keys that Cilium's identities carry: where one of them lacks such a key, the pod has no such label. */
 export function collectRelevantKeys(workloads: Iterable<Workload>): ReadonlySet<string> {
   const keys = new Set<string>()
-  for (const { identities } of workloads) {
-    for (const i of identities) if (i.labelQuality === 'identity-subset') for (const key of Object.keys(i.labels)) keys.add(key)
-  }
+  for (const { identities } of workloads) addRelevantKeys(identities, keys)
   return keys
 }
 
-/** Kinds that a pod's name proves well enough to join differing label sets of one workload. */
-const JOINING_KINDS = new Set(['Deployment', 'StatefulSet', 'CronJob', 'DaemonSet', 'Job', 'DeploymentConfig'])
+function addRelevantKeys(identities: Iterable<Identity>, keys: Set<string>): void {
+  for (const i of identities) if (i.labelQuality === 'identity-subset') for (const key of Object.keys(i.labels)) keys.add(key)
+}
 
 /** How much a controller's name is worth when a workload has several. */
 const EVIDENCE_ORDER: readonly WorkloadEvidence[] = ['record', 'pod-name', 'none']
-
-/** Smallest union-find over keys. */
-class Groups {
-  readonly #parent = new Map<string, string>()
-
-  root(key: string): string {
-    let at = key
-    for (let next = this.#parent.get(at); next !== undefined && next !== at; next = this.#parent.get(at)) at = next
-    if (at !== key) this.#parent.set(key, at)
-    return at
-  }
-
-  /** The smaller key becomes the root, so that the result does not depend on the order of joins. */
-  join(a: string, b: string): void {
-    const ra = this.root(a)
-    const rb = this.root(b)
-    if (ra === rb) return
-    if (compareText(ra, rb) < 0) this.#parent.set(rb, ra)
-    else this.#parent.set(ra, rb)
-  }
-}
 
 export function groupWorkloads(identities: Iterable<Identity>, rules: LabelRules): WorkloadIndex {
   const pods = new Map<string, Identity>()
   for (const identity of identities) if (identity.kind === 'pod') pods.set(identity.key, identity)
   const groups = new Groups()
   const bare: Identity[] = []
-  /** Groups of labelled pods by the controller they may belong to. */
-  const members = new Map<string, string[]>()
+  const labelled: DescribedPod[] = []
   for (const pod of pods.values()) {
     const anchor = podAnchor(pod)
-    const labels = rules.identityLabels(pod.labels)
+    const labels = rules.identityLabels(pod)
     if (Object.keys(labels).length === 0) {
       bare.push(pod)
       continue
     }
+    labelled.push({ pod, labels })
     groups.join(anchor, `labels ${placeOf(pod)}\u0000${labelsKey(labels)}`)
-    if (pod.workload === null || !JOINING_KINDS.has(pod.workload.kind)) continue
-    const ref = refAnchor(pod, pod.workload)
-    const same = members.get(ref)
-    if (same === undefined) members.set(ref, [anchor])
-    else same.push(anchor)
-    for (const proof of controllerAnchors(pod, ref, labels)) groups.join(anchor, proof)
+    for (const proof of controllerAnchors(pod, labels)) groups.join(anchor, proof)
   }
-  joinBarePods(bare, groups, { members, rules })
-  return indexWorkloads([...pods.values()], groups, rules)
+  const relevantKeys = new Set<string>()
+  addRelevantKeys(pods.values(), relevantKeys)
+  const undecided = joinPoorlyDescribed(labelled, groups, relevantKeys)
+  joinBarePods(bare, groups, { members: membersByRef(labelled), rules })
+  return indexWorkloads([...pods.values()], groups, { rules, relevantKeys, undecided })
 }
 
 function podAnchor(pod: Identity): string {
   return `pod ${pod.key}`
 }
 
-function placeOf(pod: Identity): string {
-  return `${pod.cluster}\u0000${pod.namespace}`
-}
-
-function refAnchor(pod: Identity, ref: WorkloadRef): string {
-  return `workload ${placeOf(pod)}\u0000${ref.kind}\u0000${ref.name}`
-}
-
-/**
- * What makes pods of differing labels one workload: the controller where the log names it; where only pod names suggest it,
- * the same labels that name the application as well, because any two pods may be called `x-0` and `x-1`.
- */
-function controllerAnchors(pod: Identity, ref: string, labels: Labels): string[] {
-  const naming = labelsKey(Object.fromEntries(Object.entries(labels).filter(([key]) => NAMING_KEYS.has(key))))
-  const confirmed = `${ref}\u0000${naming}`
-  if (pod.workloadEvidence === 'record') return [ref, confirmed]
-  // A hash in the name is Kubernetes' own; a number alone proves nothing.
-  return naming === '' && pod.workload?.kind === 'StatefulSet' ? [] : [confirmed]
+/** Groups of labelled pods by the controller they may belong to. */
+function membersByRef(labelled: readonly DescribedPod[]): Map<string, string[]> {
+  const members = new Map<string, string[]>()
+  for (const { pod } of labelled) {
+    if (pod.workload === null || !(JOINING_KINDS.has(pod.workload.kind) || pod.workloadEvidence === 'record' || pod.workload.kind === 'Workload')) continue
+    const ref = refAnchor(pod, pod.workload)
+    const same = members.get(ref)
+    if (same === undefined) members.set(ref, [podAnchor(pod)])
+    else same.push(podAnchor(pod))
+  }
+  return members
 }
 
 /** False where an empty label set only means that the log left the labels out (or a Calico aggregate shares none). */
@@ -144,36 +121,43 @@ function joinBarePods(bare: readonly Identity[], groups: Groups, { members, rule
   for (const pod of bare) {
     if (pod.workload === null) continue
     const ref = refAnchor(pod, pod.workload)
-    if (tellsLabels(pod, rules.identityLabels(pod.labels))) {
+    if (tellsLabels(pod, rules.identityLabels(pod))) {
       groups.join(podAnchor(pod), pod.workloadEvidence === 'record' ? ref : `unlabelled ${ref}`)
       continue
     }
-    const roots = new Set((members.get(ref) ?? []).map((anchor) => groups.root(anchor)))
+    const [exact, alias] = [[pod.workload], aliasesOf(pod.workload)].map((refs) => new Set(refs.flatMap((r) => members.get(refAnchor(pod, r)) ?? []).map((anchor) => groups.root(anchor))))
+    const roots = exact !== undefined && exact.size > 0 ? exact : alias ?? new Set()
     const [only] = roots
     groups.join(podAnchor(pod), only !== undefined && roots.size === 1 ? only : `unknown ${ref}`)
   }
 }
 
-function indexWorkloads(pods: readonly Identity[], groups: Groups, rules: LabelRules): WorkloadIndex {
-  const byRoot = new Map<string, Identity[]>()
-  for (const pod of pods) {
-    const root = groups.root(podAnchor(pod))
-    const same = byRoot.get(root)
-    if (same === undefined) byRoot.set(root, [pod])
-    else same.push(pod)
-  }
-  const workloads = sortedBy([...byRoot.values()].map((members) => buildWorkload(members, rules)), (w) => w.key)
+interface IndexContext {
+  readonly rules: LabelRules
+  readonly relevantKeys: ReadonlySet<string>
+  /** What the pods of a root may belong to, where that is not one workload only: roots by root. */
+  readonly undecided: ReadonlyMap<string, readonly string[]>
+}
+
+function indexWorkloads(pods: readonly Identity[], groups: Groups, context: IndexContext): WorkloadIndex {
+  const byRoot = groupedBy(pods, (pod) => groups.root(podAnchor(pod)))
+  const namespaceLabels = mergeNamespaceLabels(pods)
+  const built = new Map([...byRoot].map(([root, members]) => [root, buildWorkload(members, context, namespaceLabels)] as const))
+  const displays = (roots: readonly string[]): string[] => [...new Set(roots.flatMap((root) => built.get(groups.root(root))?.display ?? []))].sort(compareText)
+  const fitting = new Map([...context.undecided].map(([root, roots]) => [groups.root(root), displays(roots)]))
+  const workloads = sortedBy([...built].map(([root, workload]) => {
+    const mayBelongTo = fitting.get(root)
+    return mayBelongTo === undefined ? workload : { ...workload, mayBelongTo }
+  }), (w) => w.key)
   const byIdentity = new Map<string, Workload>()
   for (const workload of workloads) for (const identity of workload.identities) byIdentity.set(identity.key, workload)
   return { workloads, of: (identity) => byIdentity.get(identity.key) }
 }
 
-function buildWorkload(pods: readonly Identity[], rules: LabelRules): Workload {
+function buildWorkload(pods: readonly Identity[], context: IndexContext, namespaceLabels: ReadonlyMap<string, Labels>): Workload {
   const identities = sortedBy(pods, (p) => p.key)
   const first = identities[0] as Identity
-  const namespaceLabels: Record<string, string> = {}
-  for (const pod of identities) Object.assign(namespaceLabels, pod.namespaceLabels)
-  const sets = collectSets(identities, rules)
+  const sets = collectSets(identities, context)
   const labelSets = sets.map((s) => s.labels)
   const ref = bestRef(identities)
   const hasLabels = labelSets.some((labels) => Object.keys(labels).length > 0)
@@ -187,27 +171,21 @@ function buildWorkload(pods: readonly Identity[], rules: LabelRules): Workload {
     identities,
     labelSets,
     setQualities: sets.map((s) => s.quality),
-    namespaceLabels,
+    namespaceLabels: namespaceLabels.get(placeOf(first)) ?? {},
   }
 }
 
-interface LabelSet {
-  readonly key: string
-  readonly labels: Labels
-  readonly quality: LabelQuality
-}
-
-function collectSets(identities: readonly Identity[], rules: LabelRules): LabelSet[] {
+/** What the label sets of one workload are: poorer views of the same pods do not count. */
+function collectSets(identities: readonly Identity[], { rules, relevantKeys }: IndexContext): LabelSet[] {
   const sets = new Map<string, LabelSet>()
   for (const pod of identities) {
-    const labels = rules.identityLabels(pod.labels)
+    const labels = rules.identityLabels(pod)
     if (!tellsLabels(pod, labels)) continue
     const key = labelsKey(labels)
     const known = sets.get(key)?.quality ?? pod.labelQuality
-    const quality = QUALITY_ORDER.indexOf(pod.labelQuality) < QUALITY_ORDER.indexOf(known) ? pod.labelQuality : known
-    sets.set(key, { key, labels, quality })
+    sets.set(key, { key, labels, quality: betterQuality(pod.labelQuality, known) })
   }
-  return sortedBy(sets.values(), (s) => s.key)
+  return sortedBy(withoutPoorerViews([...sets.values()], relevantKeys), (s) => s.key)
 }
 
 function labelsText(labels: Labels): string {

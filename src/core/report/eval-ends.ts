@@ -73,10 +73,10 @@ function describePod(identity: Identity, known: Known): EvalEnd[] {
   // Without labels in the log, the pod is one of its workload's label sets; without those, nothing is known.
   const described = identity.labelQuality === 'none' ? members.filter((m) => m.labelQuality !== 'none') : [identity]
   const sources = described.length > 0 ? described : [identity]
-  return sources.map((source) => podEnd(source, members, { ...known, display: workload?.display ?? endText(identity) }))
+  return sources.map((source) => podEnd(source, members, { ...known, display: workload?.display ?? endText(identity), merged: workload?.namespaceLabels ?? {} }))
 }
 
-function podEnd(source: Identity, members: readonly Identity[], { context, relevantKeys, podAddresses, display }: Known & { readonly display: string }): EvalEnd {
+function podEnd(source: Identity, members: readonly Identity[], { context, relevantKeys, podAddresses, display, merged }: Known & { readonly display: string; readonly merged: Labels }): EvalEnd {
   const pods = snapshotPods(context.snapshot, source)
   const namespace = context.snapshot?.namespaces.get(source.namespace)
   return {
@@ -84,7 +84,8 @@ function podEnd(source: Identity, members: readonly Identity[], { context, relev
     namespace: source.namespace,
     labels: source.labels,
     labelsComplete: knowsAbsence(source, members, { rules: context.rules, relevantKeys }),
-    namespaceLabels: namespace?.isComplete === true ? namespace.labels : source.namespaceLabels,
+    // Formats that say nothing of namespaces borrow what all others agree on; what is not among it stays unknown.
+    namespaceLabels: namespace?.isComplete === true ? namespace.labels : { ...merged, ...source.namespaceLabels },
     namespaceLabelsComplete: namespace?.isComplete === true || Object.keys(source.namespaceLabels).length > 0,
     ips: pods.flatMap((p) => p.ips),
     // Every record of such a log names the pod's address; Calico's aggregates leave it out.
@@ -102,10 +103,10 @@ function podEnd(source: Identity, members: readonly Identity[], { context, relev
 function knowsAbsence(source: Identity, members: readonly Identity[], known: Pick<Known, 'relevantKeys'> & { readonly rules: LabelRules }): (key: string) => boolean {
   if (source.labelQuality === 'full') return () => true
   const { rules, relevantKeys } = known
-  const ownLabels = labelsKey(rules.identityLabels(source.labels))
-  const alike = members.filter((m) => labelsKey(rules.identityLabels(m.labels)) === ownLabels)
+  const ownLabels = labelsKey(rules.identityLabels(source))
+  const alike = members.filter((m) => labelsKey(rules.identityLabels(m)) === ownLabels)
   const tells = (m: Identity, key: string): boolean => m.labelQuality === 'full' || (m.labelQuality === 'identity-subset' && relevantKeys.has(key))
-  return (key) => tells(source, key) || (rules.isIdentityKey(key) && alike.some((m) => tells(m, key)) && !alike.some((m) => Object.hasOwn(m.labels, key)))
+  return (key) => tells(source, key) || (rules.isIdentityKey(source, key) && alike.some((m) => tells(m, key)) && !alike.some((m) => Object.hasOwn(m.labels, key)))
 }
 
 /** The named ports that all of the pods declare; `undefined` where there is no pod or they disagree, as during a rollout. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import type { ObservedEdge } from '../../../src/core/flow/edge.ts'
-import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
+import { buildIdentityMap } from '../../../src/core/flow/identity-map.ts'
 import { buildTraffic } from '../../../src/core/flow/traffic.ts'
 import type { Listeners } from '../../../src/core/flow/traffic.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
@@ -12,7 +12,7 @@ const db = pod('shop/db', { app: 'db' })
 
 function read(edges: readonly ObservedEdge[], isDeclared?: Listeners): string[] {
   const identities = edges.flatMap((e) => [e.from, e.to])
-  const traffic = buildTraffic(edges, groupWorkloads(identities, compileLabelRules(identities)), isDeclared)
+  const traffic = buildTraffic(edges, groupWorkloads(identities, buildIdentityMap(identities)), isDeclared)
   return traffic.map((t) => `${t.from.identity.workload?.name ?? t.from.identity.kind}->${t.to.identity.workload?.name ?? t.to.identity.kind}:${t.port}/${t.protocol} ${t.orientation} ${t.sightings.map((s) => `${s.side}:${s.verdict}x${s.flows}`).join(' ')}`)
 }
 
@@ -74,7 +74,7 @@ describe('stray late packets', () => {
 test('raw label sets of one workload merge into one edge and stay listed as pairs', () => {
   const next = pod('shop/web', { app: 'web', 'pod-template-hash': '86c57db685' })
   const identities = [web, next, db]
-  const [only, ...rest] = buildTraffic([edge(web, db, '5432/TCP'), edge(next, db, '5432/TCP')], groupWorkloads(identities, compileLabelRules(identities)))
+  const [only, ...rest] = buildTraffic([edge(web, db, '5432/TCP'), edge(next, db, '5432/TCP')], groupWorkloads(identities, buildIdentityMap(identities)))
   expect(rest).toEqual([])
   expect(only?.pairs.map((p) => p.from.labels)).toHaveLength(2)
   expect(only?.sightings.map((s) => s.flows)).toEqual([2, 2])

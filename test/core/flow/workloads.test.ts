@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { compileLabelRules, looksGenerated } from '../../../src/core/flow/label-rules.ts'
+import { buildIdentityMap } from '../../../src/core/flow/identity-map.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import type { Identity } from '../../../src/core/flow/identity.ts'
 import { createIdentity } from '../../../src/core/flow/identity.ts'
@@ -7,47 +7,13 @@ import { classEnd, pod } from '../../support/observed-edges.ts'
 import { createRandom } from '../../support/random.ts'
 
 function group(identities: readonly Identity[]): string[] {
-  const index = groupWorkloads(identities, compileLabelRules(identities))
+  const index = groupWorkloads(identities, buildIdentityMap(identities))
   return index.workloads.map((w) => `${w.display} ${JSON.stringify(w.labelSets)}`)
 }
 
 function byPodName(identity: Identity): Identity {
   return createIdentity({ ...identity, workloadEvidence: 'pod-name' })
 }
-
-describe('label rules', () => {
-  test('per-instance and per-release labels are not identity; instance and release are', () => {
-    const rules = compileLabelRules([])
-    const all = {
-      app: 'web', 'pod-template-hash': '6b687c8dcb', 'controller-revision-hash': 'x', 'helm.sh/chart': 'web-1.2', 'app.kubernetes.io/version': '1',
-      'statefulset.kubernetes.io/pod-name': 'db-0', 'batch.kubernetes.io/job-completion-index': '0', 'failure-domain.beta.kubernetes.io/zone': 'a',
-      'workflows.argoproj.io/workflow': 'w', 'io.cilium.k8s.policy.cluster': 'c', 'app.kubernetes.io/instance': 'one', release: 'r',
-    }
-    expect(rules.identityLabels(all)).toEqual({ app: 'web', 'app.kubernetes.io/instance': 'one', release: 'r' })
-  })
-
-  test('values that look generated are never identity, plain values of the same key are', () => {
-    const rules = compileLabelRules([pod('shop/web', { build: '6b687c8dcb' }), pod('shop/api', { build: 'stable' })])
-    expect(rules.identityLabels({ app: 'web', build: '6b687c8dcb' })).toEqual({ app: 'web' })
-    expect(rules.identityLabels({ app: 'api', build: 'stable' })).toEqual({ app: 'api', build: 'stable' })
-  })
-
-  test('a label that names the application is identity whatever it looks like', () => {
-    expect(compileLabelRules([pod('shop/web', { app: '12345678' })]).identityLabels({ app: '12345678', k8s: '12345678' })).toEqual({ app: '12345678' })
-  })
-
-  test('a key counts as one that tells workloads apart unless a generated value of it was seen', () => {
-    const rules = compileLabelRules([pod('shop/web', { app: '12345678', build: '6b687c8dcb', tier: 'a' }), pod('shop/api', { build: 'stable' })])
-    expect(['app', 'build', 'tier', 'unseen', 'helm.sh/chart'].map((key) => rules.isIdentityKey(key))).toEqual([true, false, true, true, false])
-  })
-
-  test.each([
-    ['6b687c8dcb', true], ['755cdc7957', true], ['0b0c3a52-8f3f-4b2e-9d53-1f0f6f0f6f0f', true], ['28391234', true], ['catalogue', false],
-    ['mysql', false], ['v1', false], ['3f2a9c81d4e0b7aa', true], ['redis-cart', false],
-  ])('%s looks generated: %s', (value, expected) => {
-    expect(looksGenerated(value)).toBe(expected)
-  })
-})
 
 describe('grouping identities into workloads', () => {
   test('two rollouts of one Deployment are one workload', () => {
@@ -101,7 +67,7 @@ describe('grouping identities into workloads', () => {
     const bare = (labels: Record<string, string>): Identity => byPodName(pod('shop/node:StatefulSet', labels, 'identity-subset'))
     expect(group([bare({ app: 'frontend' }), bare({ app: 'payments' })])).toHaveLength(2)
     expect(group([bare({ role: 'frontend' }), bare({ role: 'payments' })])).toHaveLength(2)
-    expect(group([bare({ app: 'db', zone: 'a' }), bare({ app: 'db', zone: 'b' })])).toEqual(['shop/node (StatefulSet) [{"app":"db","zone":"a"},{"app":"db","zone":"b"}]'])
+    expect(group([bare({ app: 'db', zone: 'a' }), bare({ app: 'db', zone: 'b' })])).toEqual(['shop/node (StatefulSet) [{"app":"db"}]'])
   })
 
   test('a controller that the log names joins its pods whatever their labels, pods known by name only with equal naming labels', () => {
@@ -121,14 +87,14 @@ describe('grouping identities into workloads', () => {
 
   test('unlabelled pods that nothing names are workloads of their own, each with its key', () => {
     const bare = (name: string): Identity => createIdentity({ ...pod('shop/', {}), name })
-    const { workloads } = groupWorkloads([bare('a'), bare('b')], compileLabelRules([]))
+    const { workloads } = groupWorkloads([bare('a'), bare('b')], buildIdentityMap([]))
     expect(new Set(workloads.map((w) => w.key)).size).toBe(2)
     expect(workloads.map((w) => w.display)).toEqual(['shop/a', 'shop/b'])
   })
 
   test('a label set is as well described as the best of its pods', () => {
     const identities = [pod('shop/web', { app: 'web' }, 'intersection'), pod('shop/web', { app: 'web', 'pod-template-hash': 'x' }), pod('shop/web', { app: 'web', tier: 'a' }, 'intersection')]
-    expect(groupWorkloads(identities, compileLabelRules([])).workloads.map((w) => w.setQualities)).toEqual([['full', 'intersection']])
+    expect(groupWorkloads(identities, buildIdentityMap([])).workloads.map((w) => w.setQualities)).toEqual([['full', 'intersection']])
   })
 
   test('the result does not depend on the order of identities', () => {
@@ -138,5 +104,81 @@ describe('grouping identities into workloads', () => {
       .map((identity) => (random.chance(0.4) ? byPodName(identity) : identity))
     const expected = group([...identities, classEnd('external')])
     for (let i = 0; i < 20; i++) expect(group(random.shuffle(identities))).toEqual(expected)
+  })
+})
+
+describe('one workload seen with different label quality', () => {
+  const full = pod('shop/web', { app: 'web', tier: 'front', team: 'a' })
+  const subset = pod('shop/web', { app: 'web', tier: 'front' }, 'identity-subset')
+  const shared = byPodName(pod('shop/web', { tier: 'front' }, 'intersection'))
+  const silent = byPodName(pod('shop/web', {}, 'none'))
+
+  test('the same pods from up to four sources are the workload that the best source tells alone', () => {
+    const random = createRandom(11)
+    const best = ['shop/web (Deployment) [{"app":"web","team":"a","tier":"front"}]']
+    for (let i = 0; i < 30; i++) expect(group(random.shuffle([full, ...[subset, shared, silent].filter(() => random.chance(0.6))]))).toEqual(best)
+  })
+
+  test('a poorer view joins by the name of its controller although it lacks the labels that name the application', () => {
+    expect(group([full, shared])).toHaveLength(1)
+    expect(group([full, byPodName(pod('shop/api', { tier: 'front' }, 'intersection'))])).toHaveLength(2)
+  })
+
+  test('a set that lacks a label which Cilium would have shown is other pods of the controller', () => {
+    const before = pod('shop/web', { app: 'web' }, 'identity-subset')
+    expect(group([full, subset, before])).toEqual(['shop/web (Deployment) [{"app":"web"},{"app":"web","team":"a","tier":"front"}]'])
+  })
+
+  test('a set of an unnamed pod joins the one controller whose labels it shows, and no other', () => {
+    const unnamed = pod('shop/', { app: 'web' }, 'intersection')
+    expect(group([full, unnamed])).toHaveLength(1)
+    expect(group([pod('shop/', { app: 'web', tier: 'x' }), unnamed])).toHaveLength(2)
+    expect(group([pod('shop/web', { tier: 'front', app: 'web' }), pod('shop/', { tier: 'front' }, 'intersection')])).toHaveLength(2)
+  })
+
+  test('a set that fits two controllers stays a workload of its own and says whose it may be', () => {
+    const other = pod('shop/web-admin', { app: 'web', tier: 'admin' })
+    const index = groupWorkloads([full, other, pod('shop/', { app: 'web' }, 'intersection')], buildIdentityMap([]))
+    expect(index.workloads.map((w) => [w.display, w.mayBelongTo])).toEqual([
+      ['shop/{app=web}', ['shop/web (Deployment)', 'shop/web-admin (Deployment)']], ['shop/web (Deployment)', undefined], ['shop/web-admin (Deployment)', undefined],
+    ])
+  })
+
+  test('what fits several joins when those turn out to be one workload', () => {
+    const half = byPodName(pod('shop/web', { 'k8s-app': 'web', tier: 'front' }, 'identity-subset'))
+    const whole = pod('shop/web', { app: 'web', 'k8s-app': 'web', tier: 'front' })
+    expect(group([whole, half, shared])).toHaveLength(1)
+  })
+
+  test('a DaemonSet that its pods\' names only hint at is the one that another source names', () => {
+    const named = pod('shop/agent:DaemonSet', { app: 'agent', role: 'node' })
+    const hinted = byPodName(pod('shop/agent:Workload', { app: 'agent' }, 'intersection'))
+    const bare = byPodName(pod('shop/agent:Workload', {}, 'none'))
+    expect(group([named, hinted, bare])).toEqual(['shop/agent (DaemonSet) [{"app":"agent","role":"node"}]'])
+    expect(group([named, pod('shop/agent:Job', { app: 'import', role: 'node' }), bare])).toHaveLength(3)
+  })
+
+  test('equal names in two clusters and equal labels in two namespaces stay apart', () => {
+    const elsewhere = createIdentity({ ...shared, cluster: 'other' })
+    expect(group([full, elsewhere])).toHaveLength(2)
+    expect(group([full, pod('store/web', { tier: 'front' }, 'intersection'), pod('store/', { app: 'web' }, 'intersection')])).toHaveLength(3)
+  })
+
+  test('a Deployment and a StatefulSet of one name are not joined by a set that fits both', () => {
+    const set = pod('shop/web:StatefulSet', { app: 'web', tier: 'front', disk: 'x' })
+    expect(group([full, set, pod('shop/', { app: 'web', tier: 'front' }, 'intersection')])).toHaveLength(3)
+  })
+
+  test('a namespace\'s labels are what its identities agree on', () => {
+    const at = (namespaceLabels: Record<string, string>): Identity => createIdentity({ ...full, namespaceLabels })
+    const { workloads } = groupWorkloads([at({ team: 'a', env: 'prod' }), at({ team: 'b' }), shared, pod('shop/api', { app: 'api' })], buildIdentityMap([]))
+    expect(workloads.map((w) => w.namespaceLabels)).toEqual([{ env: 'prod' }, { env: 'prod' }])
+  })
+
+  test('a crowded namespace of poorly described pods costs no more than its size', () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => pod('shop/', { app: 'web', shard: `${i}` }, i % 2 === 0 ? 'intersection' : 'full'))
+    const start = performance.now()
+    expect(group(many)).toHaveLength(20_000)
+    expect(performance.now() - start).toBeLessThan(20_000)
   })
 })

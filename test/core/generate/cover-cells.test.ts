@@ -3,14 +3,14 @@ import { edgeView } from '../../../src/core/flow/edge-view.ts'
 import type { AcceptedEdge } from '../../../src/core/generate/accept.ts'
 import { coverCells } from '../../../src/core/generate/cover-cells.ts'
 import type { Cover } from '../../../src/core/generate/cover-cells.ts'
-import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
+import { buildIdentityMap } from '../../../src/core/flow/identity-map.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import type { Workload } from '../../../src/core/flow/workloads.ts'
 import { classEnd, edge, pod } from '../../support/observed-edges.ts'
 import { createRandom, rounds } from '../../support/random.ts'
 
 const db = pod('shop/db', { app: 'db' })
-const subject = groupWorkloads([db], compileLabelRules([])).workloads[0] as Workload
+const subject = groupWorkloads([db], buildIdentityMap([])).workloads[0] as Workload
 
 /** A cover of what each outside address, `203.0.113.<i>`, is accepted on: `80/TCP`. */
 function coverOf(portsOfPeers: readonly (readonly string[])[]): Cover {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
+import { buildIdentityMap } from '../../../src/core/flow/identity-map.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import { createIdentity } from '../../../src/core/flow/identity.ts'
 import type { Identity } from '../../../src/core/flow/identity.ts'
@@ -10,7 +10,7 @@ import { pod } from '../../support/observed-edges.ts'
 import { createRandom, rounds } from '../../support/random.ts'
 
 function names(...identities: Identity[]): string[] {
-  return [...namePolicies(groupWorkloads(identities, compileLabelRules([])).workloads).values()].sort()
+  return [...namePolicies(groupWorkloads(identities, buildIdentityMap([])).workloads).values()].sort()
 }
 
 test('a Deployment and a StatefulSet of one name get different names', () => {
@@ -61,7 +61,7 @@ test('law: names are unique in a namespace and valid, whatever the log says', ()
     const part = (): string => Array.from({ length: 1 + random.int(3) }, () => random.pick(['a', '-', '.', 'Z', '_', 'é', '0', 'allow', 'dns', 'default-deny'])).join('')
     const identities = Array.from({ length: 2 + random.int(12) }, (_, i) =>
       createIdentity({ ...pod(`s/${part()}:${random.pick(['Deployment', 'Egress', 'dns', 'StatefulSet'])}`, { app: `a${i % 4}` }), workloadEvidence: random.pick(['record', 'pod-name']) }))
-    const { workloads } = groupWorkloads(identities, compileLabelRules([]))
+    const { workloads } = groupWorkloads(identities, buildIdentityMap([]))
     const given = [...namePolicies(workloads).values()]
     const problems = given.filter((name) => subdomainProblem(name) !== undefined || LAYER_NAMES.has(name))
     expect({ seed, count: new Set(given).size, problems }).toEqual({ seed, count: workloads.length, problems: [] })

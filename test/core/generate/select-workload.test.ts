@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
+import { buildIdentityMap } from '../../../src/core/flow/identity-map.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import type { Identity } from '../../../src/core/flow/identity.ts'
 import type { Labels } from '../../../src/core/flow/end.ts'
@@ -9,7 +9,7 @@ import { createRandom, rounds } from '../../support/random.ts'
 
 /** The selector of the first identity's workload among the others, as text. */
 function selectorOf(first: Identity, ...others: Identity[]): string {
-  const index = groupWorkloads([first, ...others], compileLabelRules([first, ...others]))
+  const index = groupWorkloads([first, ...others], buildIdentityMap([first, ...others]))
   const workload = index.of(first)
   if (workload === undefined) return 'none'
   const selector = selectWorkloads(index.workloads).get(workload.key)
@@ -60,7 +60,7 @@ describe('choosing a selector', () => {
       const random = createRandom(seed)
       const identities = Array.from({ length: 2 + random.int(6) }, (_, i) =>
         pod(`s/w${Math.floor(i / 2)}`, Object.fromEntries(['app', 'tier', 'zone', 'x'].filter(() => random.chance(0.7)).map((k) => [k, `v${random.int(3)}`]))))
-      const index = groupWorkloads(identities, compileLabelRules([]))
+      const index = groupWorkloads(identities, buildIdentityMap([]))
       const selectors = selectWorkloads(index.workloads)
       for (const workload of index.workloads) {
         const others = index.workloads.filter((w) => w !== workload).flatMap((w) => w.labelSets)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { compilePolicies } from '../../../src/core/evaluate/compile.ts'
-import { compileLabelRules } from '../../../src/core/flow/label-rules.ts'
+import { buildIdentityMap } from '../../../src/core/flow/identity-map.ts'
 import { buildTraffic } from '../../../src/core/flow/traffic.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import { acceptTraffic } from '../../../src/core/generate/accept.ts'
@@ -24,7 +24,7 @@ function policy(spec: Record<string, unknown>): NetworkPolicy {
 /** Failures of one policy on db, whose accepted ingress is web and 203.0.113.7 on TCP 5432. */
 function failuresOf(spec: Record<string, unknown>): string[] {
   const identities = edges.flatMap((e) => [e.from, e.to])
-  const index = groupWorkloads(identities, compileLabelRules([]))
+  const index = groupWorkloads(identities, buildIdentityMap([]))
   const { accepted } = acceptTraffic(buildTraffic(edges, index), { cluster: 'default', addressProblem: () => undefined })
   const expectations = index.workloads.map((workload) => {
     const cells = accepted.filter((e) => e.subject === workload && e.direction === 'ingress')
