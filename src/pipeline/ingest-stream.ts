@@ -52,7 +52,7 @@ class StreamRun {
     this.source = source
     this.point = point
     this.context = context
-    this.decoder = createDecoder({ startOffset: point.startByte })
+    this.decoder = createDecoder({ startOffset: point.startByte, isFinished: point.contentDigest !== undefined })
     this.bytesRead = point.startByte
     this.position = point.stored
     this.records = point.startRecords

@@ -16,6 +16,8 @@ import { AppError } from '../core/base/app-error.ts'
 import { createNormalizer } from '../core/normalize/normalizer.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
+import { decodeValue } from '../decode/decode-value.ts'
+import type { DecodedItem } from '../decode/item-list.ts'
 import { openFile } from '../sources/file.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import { withRetry } from '../store/db/database.ts'
@@ -76,6 +78,8 @@ export interface BodyOptions {
   readonly maxBytes: number
   /** Takes flows of any time; otherwise older than 8 days is rejected `too-late` and more than an hour ahead `in-future`. */
   readonly isBackfill?: boolean
+  /** The body is one protobuf message; else lines or arrays of text. */
+  readonly kind?: 'protobuf'
 }
 
 /** Stores flow logs of one cluster. One per process and cluster: it remembers identities and recent digests. */
@@ -170,14 +174,12 @@ class DatabaseIngester implements Ingester {
     }
     const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
     const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds })
-    const decoder = createDecoder()
-    for (const chunk of chunks) {
-      for (const item of decoder.push(chunk)) collected.add(item)
+    for (const items of decodeBody(chunks, options.kind)) {
+      for (const item of items) collected.add(item)
       if (collected.windowRows > BODY_WINDOW_ROWS) {
         throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
       }
     }
-    for (const item of decoder.end()) collected.add(item)
     addStored(report, await this.writer.store(collected, { source: options.source, content: { digest, records: collected.records } }), collected)
     return report
   }
@@ -187,6 +189,17 @@ class DatabaseIngester implements Ingester {
     report.known.push({ source, records })
     addTotals(report, await this.writer.storeKnown(records, source))
   }
+}
+
+/** The items of a body, a chunk's at a time. */
+function* decodeBody(chunks: readonly Buffer[], kind: 'protobuf' | undefined): Generator<DecodedItem[]> {
+  if (kind === 'protobuf') {
+    yield decodeValue(Buffer.concat(chunks), { kind })
+    return
+  }
+  const decoder = createDecoder({ isFinished: true })
+  for (const chunk of chunks) yield decoder.push(chunk)
+  yield decoder.end()
 }
 
 function progressOf(source: OpenedSource, bytes: number, report: IngestReport): IngestProgress {

@@ -71,7 +71,7 @@ class Observation {
     const source = await openFile(path)
     const before = this.report.bytes
     try {
-      const decoder = createDecoder()
+      const decoder = createDecoder({ isFinished: source.sourceId.startsWith('content:') })
       for await (const chunk of source.chunks(0)) {
         this.options.signal?.throwIfAborted()
         this.report.bytes += chunk.length

@@ -58,7 +58,7 @@ async function save(database: Database, cluster: string, document: Recommendatio
 export function bindApiStore(database: Database, ingester: Ingester, maxBodyBytes: number): ApiStore {
   return {
     observe: (query) => observeStore(database, query),
-    ingestBody: ({ chunks, isBackfill }) => ingester.ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, isBackfill }),
+    ingestBody: ({ chunks, ...rest }) => ingester.ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, ...rest }),
     savedRecommendations: async ({ cluster, limit, before }) => selectRecommendations(database, { clusterId: (await findCluster(database, cluster)).id, limit, before }),
     savedRecommendation: async ({ cluster, id }) => selectRecommendation(database, { clusterId: (await findCluster(database, cluster)).id, id }),
     ingestStatus: async ({ cluster, ...query }) => readIngestStatus(database, { ...query, cluster: await findCluster(database, cluster), nowUs: nowUs() }),

@@ -170,10 +170,12 @@ const roots = new Map<string, protobuf.Root>()
 
 export function messageType(message: MessageName): protobuf.Type {
   const { text, name, options } = TYPES[message]
-  let root = roots.get(text)
-  if (root === undefined) {
-    root = protobuf.parse(text, options).root.resolveAll()
-    roots.set(text, root)
-  }
-  return root.lookupType(name)
+  return (roots.get(text) ?? parse(text, options)).lookupType(name)
+}
+
+function parse(text: string, options: protobuf.IParseOptions): protobuf.Root {
+  const { root } = protobuf.parse(text, options)
+  root.resolveAll()
+  roots.set(text, root)
+  return root
 }

@@ -6,9 +6,10 @@ import type { Endpoint } from '../endpoint.ts'
 import { sendJson } from '../endpoint.ts'
 import { Limiter } from '../limiter.ts'
 import { QueryReader } from '../query.ts'
-import { readBody } from '../read-body.ts'
+import { mediaTypeOf, readBody } from '../read-body.ts'
 
-const MEDIA_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/json']
+const PROTOBUF_TYPES = ['application/x-protobuf', 'application/vnd.google.protobuf', 'application/protobuf']
+const MEDIA_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/json', ...PROTOBUF_TYPES]
 /** Bodies in line per place. More: longer waits before a client hears 503; fewer: short bursts are refused. */
 const WAITING_PER_PLACE = 16
 
@@ -21,7 +22,7 @@ export function ingestEndpoints(context: ApiContext): Endpoint[] {
   return [{
     method: 'POST',
     path: '/api/v1/ingest/flows',
-    summary: 'push flow records: NDJSON, a JSON array or one object, plain or gzip; ?backfill=true takes flows older than 8 days',
+    summary: 'push flow records: NDJSON, a JSON array or one object, or one protobuf message, plain or gzip; ?backfill=true takes flows older than 8 days',
     handle: async (req, res) => {
       const query = new QueryReader(req)
       const isBackfill = query.flag('backfill')
@@ -30,7 +31,7 @@ export function ingestEndpoints(context: ApiContext): Endpoint[] {
       const report = await limiter.run(async () => {
         const chunks = await readBody(req, { limitBytes: context.bodyLimitBytes, mediaTypes: MEDIA_TYPES })
         if (chunks.length === 0) throw new AppError('usage', 'The body is empty. Send flow records, one JSON object per line.')
-        return store.ingestBody({ chunks, isBackfill })
+        return store.ingestBody({ chunks, isBackfill, ...(PROTOBUF_TYPES.includes(mediaTypeOf(req)) && { kind: 'protobuf' }) })
       })
       const seconds = (performance.now() - startedAt) / 1000
       countReport(report, seconds, events)
