@@ -1,5 +1,6 @@
 /** Sends FlowRecords through the batch writer, as ingest does after `normalize`. */
 import type { FlowRecord } from '../../src/core/flow/flow-record.ts'
+import { createNormalizer } from '../../src/core/normalize/normalizer.ts'
 import type { Normalizer } from '../../src/core/normalize/normalizer.ts'
 import { BatchWriter } from '../../src/pipeline/batch-writer.ts'
 import type { StoredBatch } from '../../src/pipeline/batch-writer.ts'
@@ -8,7 +9,7 @@ import type { Database } from '../../src/store/db/database.ts'
 import { START_US } from './flow-records.ts'
 
 /** Takes flows as they are. */
-const passThrough: Normalizer = { normalize: (raw) => raw as FlowRecord, takeCoverage: () => [] }
+const passThrough: Normalizer = { ...createNormalizer({ cluster: 'test' }), normalize: (raw) => raw as FlowRecord, takeCoverage: () => [] }
 
 export function collect(flows: readonly FlowRecord[]): CollectedRecords {
   const collected = new CollectedRecords({ normalizer: passThrough, file: 'test', bounds: undefined })

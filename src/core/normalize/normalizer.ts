@@ -26,6 +26,7 @@ import { IdentityCache } from './identity-cache.ts'
 import { NetObservReader } from './netobserv/netobserv.ts'
 import type { LineReader, NormalizeContext, RecordReader } from './normalize-context.ts'
 import { isForeignLine, FOREIGN_LOG } from './foreign-log.ts'
+import { OwnWorkloads } from './own-workloads.ts'
 import { isObject, reject, wrongType } from './problems.ts'
 
 export interface NormalizerOptions {
@@ -33,6 +34,8 @@ export interface NormalizerOptions {
   readonly cluster: string
   /** Addresses of pods: without a pod's name they are an unknown workload, never an outside address. */
   readonly podCidrs?: readonly string[]
+  /** The collector's own workloads, `namespace` or `namespace/workload`: what they send each other is ignored `self`. */
+  readonly ownWorkloads?: readonly string[]
   /** The cluster state as it is known now; asked with each flow's own time. */
   readonly history?: () => ClusterHistory
 }
@@ -42,6 +45,8 @@ export interface Normalizer {
   normalize(raw: unknown): Outcome
   /** Signs of incomplete observation that flow records carried since the last call. */
   takeCoverage(): CoverageEvent[]
+  /** Reads Hubble's flows; what a fast path in front of `normalize` shares with it. */
+  readonly hubble: HubbleNormalizer
 }
 
 /** Throws AppError `usage` when a pod CIDR is malformed. Keep one per source: it remembers the pods it has seen. */
@@ -51,14 +56,16 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
   const addresses = new AddressCache(options.podCidrs ?? [])
   const history = options.history ?? (() => NO_HISTORY)
   const coverage = new CoverageNotes()
-  const context: NormalizeContext = { cluster, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage }
-  const readers = createReaders(context)
+  const own = new OwnWorkloads(cluster, options.ownWorkloads ?? [])
+  const context: NormalizeContext = { cluster, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage, own }
+  const hubble = new HubbleNormalizer(context)
+  const readers = createReaders(context, hubble)
   const lineReaders: readonly LineReader[] = [new AwsLineReader(context), new AntreaLineReader(context), new CalicoLineReader(context)]
 
   function normalizeLine(line: string): Outcome {
     for (const reader of lineReaders) {
       const outcome = reader.read(line)
-      if (outcome !== undefined) return outcome
+      if (outcome !== undefined) return own.screen(outcome)
     }
     return isForeignLine(line) ? FOREIGN_LOG : reject('unknown', 'malformed-json', 'the line is neither JSON nor a text line of a known flow log')
   }
@@ -66,14 +73,13 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
   function normalize(raw: unknown): Outcome {
     if (typeof raw === 'string') return normalizeLine(raw)
     if (!isObject(raw)) return reject('unknown', 'not-an-object', 'a record must be a JSON object')
-    return readers[detectShape(raw)].read(raw)
+    return own.screen(readers[detectShape(raw)].read(raw))
   }
 
-  return { normalize, takeCoverage: () => coverage.take() }
+  return { normalize, takeCoverage: () => coverage.take(), hubble }
 }
 
-function createReaders(context: NormalizeContext): Readonly<Record<RecordShape, RecordReader>> {
-  const hubble = new HubbleNormalizer(context)
+function createReaders(context: NormalizeContext, hubble: HubbleNormalizer): Readonly<Record<RecordShape, RecordReader>> {
   const calico = new CalicoNormalizer(context)
   return {
     'hubble-wrapped': { read: (raw) => (isObject(raw.flow) ? hubble.normalize(raw, raw.flow) : wrongType('hubble', 'flow', 'an object', raw.flow)) },

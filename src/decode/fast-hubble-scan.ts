@@ -1,0 +1,171 @@
+/**
+ * Steps over JSON in bytes. In: ASCII bytes and the position of a value. Out: the position behind it, or -1 when it is no JSON value, or one
+ * that is not worth reading here. Never reads at or behind `end`. Cost: about a nanosecond a byte.
+ */
+
+export const QUOTE = 34
+export const COMMA = 44
+export const COLON = 58
+export const OPEN_BRACE = 123
+export const CLOSE_BRACE = 125
+const BACKSLASH = 92
+const OPEN_BRACKET = 91
+const CLOSE_BRACKET = 93
+const MINUS = 45
+const DOT = 46
+const ZERO = 48
+const NINE = 57
+/** Deeper values are left to JSON.parse. */
+const MAX_DEPTH = 16
+
+/** 1: a character that stands for itself in a string. */
+const PLAIN = new Uint8Array(256).fill(1, 32, 128)
+PLAIN[QUOTE] = PLAIN[BACKSLASH] = 0
+/** 1: may follow a backslash (`u` is another matter). */
+const ESCAPED = new Uint8Array(256)
+for (const c of '"\\/bfnrt') ESCAPED[c.charCodeAt(0)] = 1
+/** 1: a hexadecimal digit. */
+const HEX = new Uint8Array(256)
+for (const c of '0123456789abcdefABCDEF') HEX[c.charCodeAt(0)] = 1
+
+/** `at` is behind the opening quote; the result is at the closing one. -1 also when the string holds an escape. */
+export function plainEnd(bytes: Uint8Array, at: number, end: number): number {
+  let i = at
+  while (i < end && PLAIN[bytes[i] as number] === 1) i++
+  return i < end && bytes[i] === QUOTE ? i : -1
+}
+
+/** `at` is at the opening quote. Takes escapes. */
+function skipString(bytes: Uint8Array, at: number, end: number): number {
+  let i = at + 1
+  while (i < end) {
+    const byte = bytes[i] as number
+    if (PLAIN[byte] === 1) {
+      i++
+    } else if (byte === QUOTE) {
+      return i + 1
+    } else if (byte === BACKSLASH && i + 1 < end) {
+      if (ESCAPED[bytes[i + 1] as number] === 1) i += 2
+      else if (bytes[i + 1] === 117 && i + 5 < end && isHex(bytes, i + 2)) i += 6
+      else return -1
+    } else {
+      return -1
+    }
+  }
+  return -1
+}
+
+function isHex(bytes: Uint8Array, at: number): boolean {
+  return HEX[bytes[at] as number] === 1 && HEX[bytes[at + 1] as number] === 1 && HEX[bytes[at + 2] as number] === 1 && HEX[bytes[at + 3] as number] === 1
+}
+
+/** Any value without blanks between its parts, at most 16 levels deep. */
+export function skipValue(bytes: Uint8Array, at: number, end: number, depth = 0): number {
+  if (at >= end) return -1
+  switch (bytes[at]) {
+    case QUOTE: return skipString(bytes, at, end)
+    case OPEN_BRACE: return depth >= MAX_DEPTH ? -1 : skipObject(bytes, at, end, depth)
+    case OPEN_BRACKET: return depth >= MAX_DEPTH ? -1 : skipArray(bytes, at, end, depth)
+    case 116: return isText(bytes, at, end, 'true') ? at + 4 : -1
+    case 102: return isText(bytes, at, end, 'false') ? at + 5 : -1
+    case 110: return isText(bytes, at, end, 'null') ? at + 4 : -1
+    default: return skipNumber(bytes, at, end)
+  }
+}
+
+function skipObject(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  let i = at + 1
+  if (i < end && bytes[i] === CLOSE_BRACE) return i + 1
+  for (;;) {
+    if (i >= end || bytes[i] !== QUOTE) return -1
+    i = skipString(bytes, i, end)
+    if (i < 0 || i >= end || bytes[i] !== COLON) return -1
+    i = skipValue(bytes, i + 1, end, depth + 1)
+    if (i < 0 || i >= end) return -1
+    const byte = bytes[i++]
+    if (byte === CLOSE_BRACE) return i
+    if (byte !== COMMA) return -1
+  }
+}
+
+function skipArray(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  let i = at + 1
+  if (i < end && bytes[i] === CLOSE_BRACKET) return i + 1
+  for (;;) {
+    i = skipValue(bytes, i, end, depth + 1)
+    if (i < 0 || i >= end) return -1
+    const byte = bytes[i++]
+    if (byte === CLOSE_BRACKET) return i
+    if (byte !== COMMA) return -1
+  }
+}
+
+function skipDigits(bytes: Uint8Array, at: number, end: number): number {
+  let i = at
+  while (i < end && (bytes[i] as number) >= ZERO && (bytes[i] as number) <= NINE) i++
+  return i
+}
+
+function skipNumber(bytes: Uint8Array, at: number, end: number): number {
+  let from = bytes[at] === MINUS ? at + 1 : at
+  let i = skipDigits(bytes, from, end)
+  if (i === from || (bytes[from] === ZERO && i > from + 1)) return -1
+  if (i < end && bytes[i] === DOT) {
+    from = i + 1
+    i = skipDigits(bytes, from, end)
+    if (i === from) return -1
+  }
+  if (i < end && (bytes[i] === 101 || bytes[i] === 69)) {
+    from = i + 1
+    if (from < end && (bytes[from] === MINUS || bytes[from] === 43)) from++
+    i = skipDigits(bytes, from, end)
+    if (i === from) return -1
+  }
+  return i
+}
+
+/** True when the ASCII `text` stands at `at`. */
+export function isText(bytes: Uint8Array, at: number, end: number, text: string): boolean {
+  const { length } = text
+  if (at + length > end) return false
+  for (let i = 0; i < length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false
+  return true
+}
+
+/** The text of ASCII bytes. */
+export function textOf(bytes: Buffer, start: number, end: number): string {
+  return bytes.toString('latin1', start, end)
+}
+
+/** True when both places hold the same `length` bytes; none of them may reach behind its bytes' end. */
+export function isSame(bytes: Uint8Array, a: number, b: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (bytes[a + i] !== bytes[b + i]) return false
+  return true
+}
+
+/**
+ * Remembered ASCII bytes. Compared eight at a time as floating point numbers: for ASCII, equal numbers are equal bytes (two zeros and NaN, which
+ * break that, have a byte over 127), and a misaligned load costs no more than an aligned one.
+ */
+export class Segment {
+  readonly length: number
+  readonly #view: DataView
+
+  /** Copies the bytes. */
+  constructor(bytes: Uint8Array, start: number, end: number) {
+    const own = new Uint8Array(bytes.subarray(start, end))
+    this.length = own.length
+    this.#view = new DataView(own.buffer, own.byteOffset, own.length)
+  }
+
+  /** True when the same bytes stand at `at`. `view` shows ASCII bytes only, up to `end` at least. */
+  isAt(view: DataView, at: number, end: number): boolean {
+    const { length } = this
+    const own = this.#view
+    if (at + length > end) return false
+    let i = 0
+    for (; i + 8 <= length; i += 8) if (view.getFloat64(at + i, true) !== own.getFloat64(i, true)) return false
+    for (; i < length; i++) if (view.getUint8(at + i) !== own.getUint8(i)) return false
+    return true
+  }
+}

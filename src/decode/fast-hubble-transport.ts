@@ -1,0 +1,131 @@
+import { FLAG_ACK, FLAG_SYN } from '../core/normalize/hubble/hubble-fields.ts'
+import type { Protocol } from '../core/flow/flow-record.ts'
+import { CLOSE_BRACE, COLON, COMMA, isText, OPEN_BRACE, plainEnd, QUOTE, skipValue, textOf } from './fast-hubble-scan.ts'
+
+const PROTOCOLS: readonly (readonly [string, Protocol | 'ICMP'])[] = [['{"TCP":', 'TCP'], ['{"UDP":', 'UDP'], ['{"SCTP":', 'SCTP'], ['{"ICMPv4":', 'ICMP'], ['{"ICMPv6":', 'ICMP']]
+const SOURCE_PORT = '"source_port":'
+const DESTINATION_PORT = '"destination_port":'
+const FLAGS = '"flags":{'
+/** Bits of FLAG_SYN and so on; flags that no record keeps have bits of their own, so that none is taken twice. */
+const FLAG_BITS = new Map<string, number>([['SYN', FLAG_SYN], ['ACK', FLAG_ACK], ['FIN', 4], ['RST', 8], ['PSH', 16], ['URG', 32], ['ECE', 64], ['CWR', 128], ['NS', 256]])
+const KEPT_FLAGS = 31
+const MAX_PORT = 65_535
+
+/** Reads `l4` of a flow: one protocol, its ports and flags. */
+export class FastTransport {
+  // The results of `read`; 0: no port.
+  protocol: Protocol | 'ICMP' = 'TCP'
+  sourcePort = 0
+  destinationPort = 0
+  flags = 0
+
+  /** `at` is at the opening brace; the result is behind the closing one, or -1. */
+  read(bytes: Buffer, at: number, end: number): number {
+    for (const [text, protocol] of PROTOCOLS) {
+      if (!isText(bytes, at, end, text)) continue
+      this.protocol = protocol
+      const next = protocol === 'ICMP' ? skipValue(bytes, at + text.length, end) : this.#readSegment(bytes, at + text.length, end)
+      return next >= 0 && next < end && bytes[next] === CLOSE_BRACE ? next + 1 : -1
+    }
+    return -1
+  }
+
+  #readSegment(bytes: Buffer, at: number, end: number): number {
+    this.sourcePort = this.destinationPort = this.flags = 0
+    if (at >= end || bytes[at] !== OPEN_BRACE) return -1
+    let i = at + 1
+    // In the exporter's order; others are parsed.
+    if (isText(bytes, i, end, SOURCE_PORT)) {
+      const next = portEnd(bytes, i + SOURCE_PORT.length, end)
+      if (next < 0) return -1
+      this.sourcePort = numberOf(bytes, i + SOURCE_PORT.length, next)
+      i = bytes[next] === COMMA ? next + 1 : next
+    }
+    if (isText(bytes, i, end, DESTINATION_PORT)) {
+      const next = portEnd(bytes, i + DESTINATION_PORT.length, end)
+      if (next < 0) return -1
+      this.destinationPort = numberOf(bytes, i + DESTINATION_PORT.length, next)
+      i = bytes[next] === COMMA ? next + 1 : next
+    }
+    if (isText(bytes, i, end, FLAGS)) {
+      i = this.#readFlags(bytes, i + FLAGS.length, end)
+      if (i < 0) return -1
+    }
+    // A comma before the brace was taken for the start of a next member that is not there.
+    return i < end && bytes[i] === CLOSE_BRACE && bytes[i - 1] !== COMMA && this.sourcePort <= MAX_PORT && this.destinationPort <= MAX_PORT ? i + 1 : -1
+  }
+
+  /** `at` is behind the opening brace of the flags. */
+  #readFlags(bytes: Buffer, at: number, end: number): number {
+    let seen = 0
+    let i = at
+    for (;;) {
+      const keyEnd = i < end && bytes[i] === QUOTE ? plainEnd(bytes, i + 1, end) : -1
+      if (keyEnd < 0) return -1
+      const bit = flagBit(bytes, i + 1, keyEnd)
+      if (bit === 0 || (seen & bit) !== 0 || !isText(bytes, keyEnd + 1, end, ':true')) return -1
+      seen |= bit
+      i = keyEnd + 6
+      if (i >= end) return -1
+      const byte = bytes[i++]
+      if (byte === CLOSE_BRACE) break
+      if (byte !== COMMA) return -1
+    }
+    this.flags = seen & KEPT_FLAGS
+    return i
+  }
+}
+
+/** 0: no flag. The common ones are told by their letters, without a text. */
+function flagBit(bytes: Buffer, at: number, end: number): number {
+  if (end - at === 3) {
+    const letters = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
+    if (letters === 0x53594e) return FLAG_SYN
+    if (letters === 0x41434b) return FLAG_ACK
+  }
+  return FLAG_BITS.get(textOf(bytes, at, end)) ?? 0
+}
+
+/** Behind the digits of a port, followed by another member or the end; -1: no port as exporters write it. */
+function portEnd(bytes: Uint8Array, at: number, end: number): number {
+  let i = at
+  while (i < end && i < at + 6 && (bytes[i] as number) >= 48 && (bytes[i] as number) <= 57) i++
+  if (i === at || i >= end || (bytes[at] === 48 && i > at + 1)) return -1
+  return bytes[i] === COMMA || bytes[i] === CLOSE_BRACE ? i : -1
+}
+
+/** The number of checked digits. */
+export function numberOf(bytes: Uint8Array, at: number, end: number): number {
+  let value = 0
+  for (let i = at; i < end; i++) value = value * 10 + (bytes[i] as number) - 48
+  return value
+}
+
+/** An object of whole numbers that is read key by key: `event_type`. */
+export class FastEvent {
+  type = 0
+  subType = 0
+
+  /** `at` is at the opening brace; the result is behind the closing one, or -1. */
+  read(bytes: Buffer, at: number, end: number): number {
+    this.type = this.subType = 0
+    let seen = 0
+    let i = at
+    for (;;) {
+      // The opening brace, or the comma between two members.
+      const isFirst = i === at
+      if (i >= end || bytes[i] !== (isFirst ? OPEN_BRACE : COMMA)) return -1
+      const keyEnd = i + 1 < end && bytes[i + 1] === QUOTE ? plainEnd(bytes, i + 2, end) : -1
+      if (keyEnd < 0 || keyEnd + 1 >= end || bytes[keyEnd + 1] !== COLON) return -1
+      const name = textOf(bytes, i + 2, keyEnd)
+      const bit = name === 'type' ? 1 : name === 'sub_type' ? 2 : 4
+      const next = portEnd(bytes, keyEnd + 2, end)
+      if (bit === 4 || (seen & bit) !== 0 || next < 0) return -1
+      seen |= bit
+      if (bit === 1) this.type = numberOf(bytes, keyEnd + 2, next)
+      else this.subType = numberOf(bytes, keyEnd + 2, next)
+      if (bytes[next] === CLOSE_BRACE) return next + 1
+      i = next
+    }
+  }
+}

@@ -1,0 +1,379 @@
+/**
+ * Walks one Hubble exporter line, {"flow":{…},"node_name":…,"time":…}, member by member, and keeps what a record is made from. See fast-hubble.ts.
+ */
+import type { AddressInfo } from '../core/normalize/address-cache.ts'
+import type { HubbleNormalizer } from '../core/normalize/hubble/hubble.ts'
+import type { Classified } from '../core/normalize/hubble/hubble-ends.ts'
+import { EVENT_L7, readDirection, readFlowType, readVerdict, type LoggedVerdict } from '../core/normalize/hubble/hubble-enums.ts'
+import { readServiceName } from '../core/normalize/hubble/hubble-fields.ts'
+import { FastEnds } from './fast-hubble-ends.ts'
+import { CLOSE_BRACE, COLON, COMMA, isSame, isText, OPEN_BRACE, plainEnd, QUOTE, skipValue, textOf } from './fast-hubble-scan.ts'
+import { FastTails, HubbleTail } from './fast-hubble-tails.ts'
+import { FastAddresses, FastTimes } from './fast-hubble-texts.ts'
+import { FastEvent, FastTransport } from './fast-hubble-transport.ts'
+
+// Members of a flow, as bits of what was seen.
+const TIME = 1
+const UUID = 2
+const VERDICT = 4
+const DROP_REASON = 8
+const IP = 16
+const L4 = 32
+const SOURCE = 64
+const DESTINATION = 128
+const TYPE = 256
+const NODE_NAME = 512
+const REPLY = 1024
+const IS_REPLY = 2048
+const EVENT_TYPE = 4096
+const SOURCE_SERVICE = 8192
+const DESTINATION_SERVICE = 16_384
+const DIRECTION = 32_768
+const POINT = 65_536
+const DROP_REASON_DESC = 131_072
+/** The full parse alone reads these: sums, and signs of another producer. */
+const PARSED = 262_144
+/** Seen before the tail, never in it. */
+const HEAD = TIME | UUID | VERDICT | DROP_REASON | IP | L4 | SOURCE | DESTINATION
+/** Without one of these the line is parsed: without event_type and node_name its keys may be lowerCamel. */
+const NEEDED = TIME | SOURCE | DESTINATION | EVENT_TYPE | NODE_NAME
+const NEEDED_OF_FLOW = NEEDED | VERDICT | IP | L4
+
+const KEYS = new Map<string, number>([
+  ['time', TIME], ['uuid', UUID], ['verdict', VERDICT], ['drop_reason', DROP_REASON], ['IP', IP], ['l4', L4], ['source', SOURCE], ['destination', DESTINATION],
+  ['Type', TYPE], ['node_name', NODE_NAME], ['reply', REPLY], ['is_reply', IS_REPLY], ['event_type', EVENT_TYPE], ['source_service', SOURCE_SERVICE],
+  ['destination_service', DESTINATION_SERVICE], ['traffic_direction', DIRECTION], ['trace_observation_point', POINT], ['drop_reason_desc', DROP_REASON_DESC],
+  ['aggregate', PARSED], ['extensions', PARSED],
+])
+const LINE_HEAD = '{"flow":{'
+const FORWARDED = 'FORWARDED"'
+const NO_BYTES = Buffer.alloc(0)
+/** Bytes that may be looked at behind the start of a key. */
+const LONGEST_WORD = 16
+
+/** Four characters as they lie in memory. */
+function word(text: string): number {
+  return Buffer.from(text, 'latin1').readInt32LE(0)
+}
+
+const W_TIME = word('"tim')
+const W_UUID = word('"uui')
+const W_VERDICT = word('"ver')
+const W_IP = word('"IP"')
+const W_L4 = word('"l4"')
+const W_SOURCE = word('"sou')
+const W_DESTINATION = word('"des')
+const W_ETHERNET = word('"eth')
+
+/** True when everything was seen that tells what kind of event a line is. */
+export function hasNeeded(seen: number): boolean {
+  return (seen & NEEDED) === NEEDED
+}
+
+/** True when everything was seen that a record needs. */
+export function isComplete(seen: number): boolean {
+  return (seen & NEEDED_OF_FLOW) === NEEDED_OF_FLOW
+}
+
+export class FlowWalk {
+  // What the last line said.
+  bytes: Buffer = NO_BYTES
+  readonly times = new FastTimes()
+  readonly transport = new FastTransport()
+  tail = new HubbleTail()
+  verdict: LoggedVerdict = 'unknown'
+  dropReason: number | undefined = undefined
+  sourceAddress: AddressInfo | undefined = undefined
+  destinationAddress: AddressInfo | undefined = undefined
+  sourceXlated = ''
+  source: Classified | undefined = undefined
+  destination: Classified | undefined = undefined
+  isSourceLocal = false
+  isDestinationLocal = false
+  uuidStart = 0
+  uuidEnd = 0
+
+  readonly #nodes: HubbleNormalizer['nodes']
+  readonly #ends: FastEnds
+  readonly #addresses: FastAddresses
+  readonly #tails = new FastTails()
+  readonly #event = new FastEvent()
+  #view: DataView = new DataView(new ArrayBuffer(0))
+  /** Filled by lines whose tail is not known. */
+  #newTail = new HubbleTail()
+  /** Where the flow's time stands, quotes included. */
+  #timeStart = 0
+  #timeEnd = 0
+  /** Where the value of the last key starts. */
+  #valueAt = 0
+
+  constructor(hubble: HubbleNormalizer) {
+    this.#nodes = hubble.nodes
+    this.#ends = new FastEnds(hubble.ends)
+    this.#addresses = new FastAddresses(hubble.addresses)
+  }
+
+  /** Which members were seen; 0 when the line must be parsed. */
+  walk(bytes: Buffer, start: number, end: number): number {
+    if (bytes !== this.bytes) {
+      this.bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    }
+    if (!isText(bytes, start, end, LINE_HEAD)) return 0
+    this.tail = this.#newTail
+    this.tail.reset()
+    this.uuidStart = this.uuidEnd = 0
+    this.dropReason = undefined
+    return this.#flow(start + LINE_HEAD.length, end)
+  }
+
+  #flow(from: number, end: number): number {
+    const { bytes } = this
+    let seen = 0
+    let at = from
+    let tailStart = 0
+    let headSeen = 0
+    for (;;) {
+      const member = this.#key(at, end)
+      if (member < 0 || (seen & member) !== 0) return 0
+      seen |= member
+      at = this.#value(member, this.#valueAt, end)
+      if (at < 0 || at >= end) return 0
+      const byte = bytes[at++]
+      if (byte === CLOSE_BRACE) break
+      if (byte !== COMMA) return 0
+      if (member !== DESTINATION || (seen & ~HEAD) !== 0 || (seen & TIME) === 0) continue
+      const tailEnd = this.#tailEnd(at, end)
+      const known = tailEnd < 0 ? undefined : this.#tails.find(this.#view, at, tailEnd)
+      if (known !== undefined) {
+        this.tail = known
+        return seen | known.seen
+      }
+      tailStart = at
+      headSeen = seen
+    }
+    const timeAt = this.#wrapperEnd(at, end)
+    if (timeAt < 0) return 0
+    if (tailStart > 0 && headSeen === (seen & HEAD) && timeAt === this.#tailEnd(tailStart, end)) this.#learn(tailStart, timeAt, seen)
+    return seen
+  }
+
+  /** Where the tail from `at` on would end: before the flow's time, once more, at the end of the line. -1: not there. */
+  #tailEnd(at: number, end: number): number {
+    const length = this.#timeEnd - this.#timeStart
+    const tailEnd = end - 1 - length
+    return tailEnd > at && this.bytes[end - 1] === CLOSE_BRACE && isSame(this.bytes, this.#timeStart, tailEnd, length) ? tailEnd : -1
+  }
+
+  /** Keeps a tail that was walked to the end of its line, unless it is likely to be the only one of its kind. */
+  #learn(start: number, end: number, seen: number): void {
+    const { tail } = this
+    if (tail.type === 'l7' || tail.eventType === EVENT_L7) return
+    tail.seen = seen & ~HEAD
+    this.#tails.add(this.bytes, this.#view, { at: start, end }, tail)
+    this.#newTail = new HubbleTail()
+  }
+
+  /** Where the value of `time` starts, when that is the wrapper's last member, else 0; -1 when the line does not end as it must. */
+  #wrapperEnd(from: number, end: number): number {
+    const { bytes } = this
+    let seen = 0
+    let timeAt = 0
+    let at = from
+    for (;;) {
+      if (at >= end) return -1
+      const byte = bytes[at++]
+      if (byte === CLOSE_BRACE) return at === end ? timeAt : -1
+      if (byte !== COMMA) return -1
+      const isTime = isText(bytes, at, end, '"time":"')
+      const bit = isTime ? 1 : isText(bytes, at, end, '"node_name":"') ? 2 : 0
+      if (bit === 0 || (seen & bit) !== 0) return -1
+      seen |= bit
+      const valueAt = at + (isTime ? 7 : 12)
+      timeAt = isTime ? valueAt : 0
+      const close = plainEnd(bytes, valueAt + 1, end)
+      if (close < 0) return -1
+      at = close + 1
+    }
+  }
+
+  /** The member whose key starts at `at`, 0 for one that no record needs, -1 when there is no key. Sets `#valueAt`. */
+  #key(at: number, end: number): number {
+    if (at + LONGEST_WORD > end) return -1
+    const { bytes } = this
+    switch (this.#view.getInt32(at, true)) {
+      case W_TIME: if (isText(bytes, at + 4, end, 'e":')) return this.#found(TIME, at + 7); break
+      case W_UUID: if (isText(bytes, at + 4, end, 'd":')) return this.#found(UUID, at + 7); break
+      case W_VERDICT: if (isText(bytes, at + 4, end, 'dict":')) return this.#found(VERDICT, at + 10); break
+      case W_ETHERNET: if (isText(bytes, at + 4, end, 'ernet":')) return this.#found(0, at + 11); break
+      case W_IP: if (bytes[at + 4] === COLON) return this.#found(IP, at + 5); break
+      case W_L4: if (bytes[at + 4] === COLON) return this.#found(L4, at + 5); break
+      case W_SOURCE: if (isText(bytes, at + 4, end, 'rce":')) return this.#found(SOURCE, at + 9); break
+      case W_DESTINATION: if (isText(bytes, at + 4, end, 'tination":')) return this.#found(DESTINATION, at + 14); break
+      default: break
+    }
+    const close = bytes[at] === QUOTE ? plainEnd(bytes, at + 1, end) : -1
+    if (close < 0 || close + 2 >= end || bytes[close + 1] !== COLON) return -1
+    return this.#found(KEYS.get(textOf(bytes, at + 1, close)) ?? 0, close + 2)
+  }
+
+  #found(member: number, valueAt: number): number {
+    this.#valueAt = valueAt
+    return member
+  }
+
+  /** Reads the value at `at`; the result is behind it, or -1. */
+  #value(member: number, at: number, end: number): number {
+    const { bytes } = this
+    switch (member) {
+      case TIME: return this.#time(at, end)
+      case UUID: return this.#uuid(at, end)
+      case VERDICT: return this.#verdict(at, end)
+      case IP: return this.#ip(at, end)
+      case L4: return this.transport.read(bytes, at, end)
+      case SOURCE: {
+        const next = this.#ends.read(bytes, this.#view, at, end)
+        this.source = this.#ends.classified
+        this.isSourceLocal = this.#ends.isLocal
+        return next
+      }
+      case DESTINATION: {
+        const next = this.#ends.read(bytes, this.#view, at, end)
+        this.destination = this.#ends.classified
+        this.isDestinationLocal = this.#ends.isLocal
+        return next
+      }
+      case 0: return skipValue(bytes, at, end)
+      case PARSED: return -1
+      default: return this.#rare(member, at, end)
+    }
+  }
+
+  #time(at: number, end: number): number {
+    const next = this.bytes[at] === QUOTE ? this.times.read(this.bytes, at + 1, end) : -1
+    this.#timeStart = at
+    this.#timeEnd = next
+    return next
+  }
+
+  #uuid(at: number, end: number): number {
+    const close = this.bytes[at] === QUOTE ? plainEnd(this.bytes, at + 1, end) : -1
+    if (close < 0) return -1
+    this.uuidStart = at + 1
+    this.uuidEnd = close
+    return close + 1
+  }
+
+  #verdict(at: number, end: number): number {
+    const { bytes } = this
+    if (bytes[at] !== QUOTE) return -1
+    if (isText(bytes, at + 1, end, FORWARDED)) {
+      this.verdict = 'allowed'
+      return at + 1 + FORWARDED.length
+    }
+    const close = plainEnd(bytes, at + 1, end)
+    if (close < 0) return -1
+    this.verdict = readVerdict(textOf(bytes, at + 1, close))
+    return close + 1
+  }
+
+  #ip(from: number, end: number): number {
+    const { bytes } = this
+    if (bytes[from] !== OPEN_BRACE) return -1
+    this.sourceAddress = this.destinationAddress = undefined
+    this.sourceXlated = ''
+    let seen = 0
+    let sourceAt = 0
+    let at = from + 1
+    for (;;) {
+      const close = at < end && bytes[at] === QUOTE ? plainEnd(bytes, at + 1, end) : -1
+      if (close < 0 || close + 2 >= end || bytes[close + 1] !== COLON) return -1
+      const member = ipMember(bytes, at + 1, close)
+      if (member !== IP_OTHER && (seen & member) !== 0) return -1
+      seen |= member
+      if (member === IP_SOURCE) sourceAt = close + 3
+      at = member === IP_OTHER ? skipValue(bytes, close + 2, end) : this.#address(member, close + 2, end)
+      if (at < 0 || at >= end) return -1
+      const byte = bytes[at++]
+      if (byte === CLOSE_BRACE) break
+      if (byte !== COMMA) return -1
+    }
+    if (this.sourceXlated !== '' && isText(bytes, sourceAt, end, `${this.sourceXlated}"`)) this.sourceXlated = ''
+    return at
+  }
+
+  #address(member: number, at: number, end: number): number {
+    const { bytes } = this
+    if (bytes[at] !== QUOTE) return -1
+    if (member === IP_XLATED) {
+      const close = plainEnd(bytes, at + 1, end)
+      if (close < 0) return -1
+      this.sourceXlated = textOf(bytes, at + 1, close)
+      return close + 1
+    }
+    const next = this.#addresses.read(bytes, at + 1, end)
+    if (member === IP_SOURCE) this.sourceAddress = this.#addresses.info
+    else this.destinationAddress = this.#addresses.info
+    return next
+  }
+
+  /** Members of the tail: met only where the tail is not known. */
+  #rare(member: number, at: number, end: number): number {
+    const { bytes, tail } = this
+    if (member === EVENT_TYPE) {
+      const next = this.#event.read(bytes, at, end)
+      tail.eventType = this.#event.type
+      tail.subType = this.#event.subType
+      return next
+    }
+    const next = skipValue(bytes, at, end)
+    if (next < 0) return -1
+    const value = JSON.parse(textOf(bytes, at, next)) as unknown
+    switch (member) {
+      case DROP_REASON:
+        this.dropReason = typeof value === 'number' ? value : undefined
+        return typeof value === 'number' ? next : -1
+      case REPLY: case IS_REPLY:
+        if (member === REPLY) tail.oldReply = value === true
+        else tail.isReply = value === true
+        return typeof value === 'boolean' ? next : -1
+      case SOURCE_SERVICE:
+        tail.sourceService = readServiceName(value)
+        return next
+      case DESTINATION_SERVICE:
+        tail.destinationService = readServiceName(value)
+        return next
+      default: return typeof value === 'string' && this.#text(member, value) ? next : -1
+    }
+  }
+
+  /** False when the text cannot be what it stands for. */
+  #text(member: number, text: string): boolean {
+    const { tail } = this
+    if (member === TYPE) tail.type = readFlowType(text)
+    else if (member === DIRECTION) tail.direction = readDirection(text)
+    else if (member === POINT) tail.point = text
+    else if (member === DROP_REASON_DESC) tail.dropReason = text
+    else {
+      const node = this.#nodes.read(text)
+      if (node.kind === 'rejected') return false
+      tail.node = node
+    }
+    return true
+  }
+}
+
+// Members of `IP`, as bits.
+const IP_SOURCE = 1
+const IP_DESTINATION = 2
+const IP_XLATED = 4
+const IP_OTHER = 8
+
+function ipMember(bytes: Buffer, at: number, end: number): number {
+  switch (end - at) {
+    case 6: return isText(bytes, at, end, 'source') ? IP_SOURCE : IP_OTHER
+    case 11: return isText(bytes, at, end, 'destination') ? IP_DESTINATION : IP_OTHER
+    case 13: return isText(bytes, at, end, 'source_xlated') ? IP_XLATED : IP_OTHER
+    default: return IP_OTHER
+  }
+}
