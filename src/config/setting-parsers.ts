@@ -53,6 +53,17 @@ export function cidrList(text: string): readonly string[] {
   return items
 }
 
+/** Each `namespace` or `namespace/workload`, by the names that Kubernetes accepts. */
+export function workloadList(text: string): readonly string[] {
+  const items = text.split(',').map((item) => item.trim()).filter((item) => item !== '')
+  for (const item of items) {
+    if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$/.test(item)) {
+      throw new Error(`holds "${item}", but must be a comma list of workloads as namespace or namespace/workload, such as logging,kafka/broker.`)
+    }
+  }
+  return items
+}
+
 export function databaseUrl(text: string): Secret {
   const problem = 'must look like postgres://user:password@host:5432/database. (Its value is not shown, because it may hold a password.)'
   let url: URL

@@ -4,7 +4,7 @@
  * An empty variable counts as unset. Flags of a command win over variables.
  */
 import type { Parse } from './setting-parsers.ts'
-import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, oneOf, wholeNumber } from './setting-parsers.ts'
+import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
 import type { Secret } from './secret.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -77,6 +77,10 @@ export const SETTINGS = {
     name: 'FLOWFENCE_MAX_NODES', parse: wholeNumber(1, 1_000_000), fallback: 10_000, defaultText: '10000',
     effect: 'Distinct names of reporting nodes kept per cluster, to notice when one falls silent; flows of further ones are stored without counting for a node.',
   } satisfies Setting<number>,
+  ownWorkloads: {
+    name: 'FLOWFENCE_OWN_WORKLOADS', parse: workloadList, fallback: [] as readonly string[], defaultText: 'none',
+    effect: 'Comma list of the collector\'s own workloads (shippers, Kafka, flowfence), each as namespace or namespace/workload: what they send each other is ignored.',
+  } satisfies Setting<readonly string[]>,
   databaseConnections: {
     name: 'FLOWFENCE_DATABASE_CONNECTIONS', parse: wholeNumber(2, 200), fallback: 10, defaultText: '10',
     effect: 'Connections to PostgreSQL at most. More: more requests at once; fewer: less memory on the server (about 10 MB each).',

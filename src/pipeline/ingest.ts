@@ -47,6 +47,8 @@ export interface IngesterOptions {
   /** The cluster everything is stored under; it wins over what records claim. */
   readonly cluster: string
   readonly podCidrs?: readonly string[]
+  /** See NormalizerOptions. */
+  readonly ownWorkloads?: readonly string[]
   /** The service's clock, microseconds. */
   readonly nowUs: () => number
   /** How long and how loudly to wait for the database. */
@@ -95,7 +97,7 @@ export interface Ingester {
 
 /** Makes the cluster known. The schema must be migrated. */
 export async function createIngester(database: Database, options: IngesterOptions): Promise<Ingester> {
-  const normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [] })
+  const normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [] })
   const clusterId = await ensureCluster(database, options.cluster)
   return new DatabaseIngester(database, clusterId, normalizer, options)
 }

@@ -24,6 +24,8 @@ import type { IngestProgress } from './ingest.ts'
 export interface ObserveOptions {
   readonly cluster: string
   readonly podCidrs?: readonly string[]
+  /** See NormalizerOptions. */
+  readonly ownWorkloads?: readonly string[]
   /** Half-open range; flows that do not overlap it are ignored(outside-range). */
   readonly sinceUs?: number
   readonly untilUs?: number
@@ -64,7 +66,7 @@ class Observation {
 
   constructor(options: ObserveOptions) {
     this.options = options
-    this.normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [] })
+    this.normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [] })
   }
 
   async read(path: string): Promise<void> {

@@ -18,7 +18,7 @@ import { nowUs } from './clock.ts'
 import type { OpenedDatabase } from './open-database.ts'
 
 /** The commands' view of an opened database. */
-export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; limits: LimitOptions; signal: AbortSignal }): Store {
+export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; ownWorkloads: readonly string[]; limits: LimitOptions; signal: AbortSignal }): Store {
   const { database, migrations } = opened
   return {
     migrations,
@@ -26,11 +26,11 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     observe: (query) => observeStore(database, query),
     saveRecommendation: (cluster, document) => save(database, cluster, document),
     ingestFiles: async ({ paths, cluster, onProgress }) => {
-      const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, limits: options.limits, nowUs })
+      const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
       return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
     },
     replayLetters: async ({ cluster, reason, isBackfill }) => {
-      const ingester = await createIngester(database, { cluster: (await findCluster(database, cluster)).name, podCidrs: options.podCidrs, limits: options.limits, nowUs })
+      const ingester = await createIngester(database, { cluster: (await findCluster(database, cluster)).name, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
       return ingester.replayLetters({ reason, isBackfill, signal: options.signal })
     },
     deadLetters: async ({ cluster, reason, limit }) => {

@@ -37,7 +37,7 @@ const DATABASE_PATIENCE_MS = 15_000
 export async function startService(database: Database, { config, version, logger }: ServiceOptions): Promise<Service> {
   const apiKey = config.apiKey?.reveal()
   const ingester = await createIngester(database, {
-    cluster: config.cluster, podCidrs: config.podCidrs, limits: limitsOf(config), nowUs,
+    cluster: config.cluster, podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), nowUs,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
   })
   let port = 0

@@ -10,7 +10,7 @@ describe('settings', () => {
     expect(warnings).toEqual([])
     expect(config).toEqual({
       databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
-      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], databaseConnections: 10,
+      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], ownWorkloads: [], databaseConnections: 10,
     })
     expect(Object.isFrozen(config)).toBe(true)
   })
@@ -24,10 +24,10 @@ describe('settings', () => {
   test('variables are parsed', () => {
     const { config } = loadConfig({
       FLOWFENCE_HOST: '0.0.0.0', FLOWFENCE_PORT: '0', FLOWFENCE_CLUSTER: 'prod-eu.1', FLOWFENCE_LOG_LEVEL: 'DEBUG', FLOWFENCE_BODY_LIMIT: '64MiB',
-      FLOWFENCE_POD_CIDRS: '10.244.0.0/16, fd00:10:244::/56', FLOWFENCE_INGEST_CONCURRENCY: '2',
+      FLOWFENCE_POD_CIDRS: '10.244.0.0/16, fd00:10:244::/56', FLOWFENCE_INGEST_CONCURRENCY: '2', FLOWFENCE_OWN_WORKLOADS: 'logging, kafka/broker',
     })
     expect(config).toMatchObject({
-      host: '0.0.0.0', port: 0, cluster: 'prod-eu.1', logLevel: 'debug', bodyLimitBytes: 67_108_864, podCidrs: ['10.244.0.0/16', 'fd00:10:244::/56'], ingestConcurrency: 2,
+      host: '0.0.0.0', port: 0, cluster: 'prod-eu.1', logLevel: 'debug', bodyLimitBytes: 67_108_864, podCidrs: ['10.244.0.0/16', 'fd00:10:244::/56'], ingestConcurrency: 2, ownWorkloads: ['logging', 'kafka/broker'],
     })
   })
 
@@ -40,7 +40,7 @@ describe('settings', () => {
   })
 
   test('a malformed value is a problem that names the variable, the value and what to write', () => {
-    const { config, problems } = loadConfig({ FLOWFENCE_PORT: 'http', FLOWFENCE_LOG_LEVEL: 'loud', FLOWFENCE_BODY_LIMIT: '1TB', FLOWFENCE_POD_CIDRS: '10.0.0.0', FLOWFENCE_CLUSTER: 'a b' })
+    const { config, problems } = loadConfig({ FLOWFENCE_PORT: 'http', FLOWFENCE_LOG_LEVEL: 'loud', FLOWFENCE_BODY_LIMIT: '1TB', FLOWFENCE_POD_CIDRS: '10.0.0.0', FLOWFENCE_CLUSTER: 'a b', FLOWFENCE_OWN_WORKLOADS: 'Logging/*' })
     expect(config).toBeUndefined()
     expect(problems).toEqual([
       'FLOWFENCE_PORT is "http", but must be a whole number from 0 to 65535.',
@@ -48,6 +48,7 @@ describe('settings', () => {
       'FLOWFENCE_LOG_LEVEL is "loud", but must be one of debug, info, warn, error, silent.',
       'FLOWFENCE_BODY_LIMIT is "1TB", but must be a size from 1024 to 1073741824 bytes, such as 32MiB.',
       'FLOWFENCE_POD_CIDRS holds "10.0.0.0", but must be a comma list of networks, such as 10.244.0.0/16,fd00:10:244::/56.',
+      'FLOWFENCE_OWN_WORKLOADS holds "Logging/*", but must be a comma list of workloads as namespace or namespace/workload, such as logging,kafka/broker.',
     ])
   })
 

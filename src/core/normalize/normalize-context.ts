@@ -3,6 +3,7 @@ import type { AddressCache } from './address-cache.ts'
 import type { EndResolver } from './end-resolver.ts'
 import type { IdentityCache } from './identity-cache.ts'
 import type { Outcome } from '../flow/flow-record.ts'
+import type { OwnWorkloads } from './own-workloads.ts'
 import type { RawObject } from './problems.ts'
 
 /** What all formats of one normalizer share. */
@@ -14,6 +15,8 @@ export interface NormalizeContext {
   /** Ends that the record names only by address or pod name: cluster state at the flow's time. */
   readonly resolver: EndResolver
   readonly coverage: CoverageNotes
+  /** Applied to every outcome by the normalizer; who makes records beside it (Hubble's fast path) applies it, too. */
+  readonly own: OwnWorkloads
 }
 
 /** Reads one format's records; exactly one outcome each, never throws on input. */

@@ -66,7 +66,7 @@ export interface CliContext {
   readonly version: string
   readonly output: Output
   readonly stdin: Readable
-  readonly settings: { readonly cluster: string; readonly podCidrs: readonly string[] }
+  readonly settings: { readonly cluster: string; readonly podCidrs: readonly string[]; readonly ownWorkloads: readonly string[] }
   /** Folder of the examples that come with the program. */
   readonly examples: string
   readonly nowUs: () => number

@@ -60,7 +60,7 @@ async function readFiles(paths: readonly string[], flags: ObservationFlags, cont
   const progress = trackFiles(output, 'reading')
   try {
     const { report, ...observed } = await observeFiles(paths, {
-      cluster, podCidrs: flags.podCidr ?? settings.podCidrs, ...rangeOf(flags), signal, onProgress: progress.onProgress,
+      cluster, podCidrs: flags.podCidr ?? settings.podCidrs, ownWorkloads: settings.ownWorkloads, ...rangeOf(flags), signal, onProgress: progress.onProgress,
     })
     progress.stop()
     if (report.stored === 0) throw nothingUsable(report, paths)

@@ -12,6 +12,7 @@ import type { Classified, HubbleEnds, Place } from './hubble-ends.ts'
 import type { HubbleFacts } from './hubble-facts.ts'
 import { checkUnoriented } from './hubble-fields.ts'
 import { findOrientation, isFromResponder, isInOrder, isPoliced, sideOf, type Located } from '../orientation.ts'
+import type { OwnWorkloads } from '../own-workloads.ts'
 import { PROTOCOL_NUMBERS } from '../ports.ts'
 import { ignored, reject } from '../problems.ts'
 
@@ -35,12 +36,14 @@ export class HubbleRecorder {
   readonly #addresses: AddressCache
   readonly #aggregated: HourlyNote
   readonly #sampled: HourlyNote
+  readonly #own: OwnWorkloads
 
-  constructor({ cluster, resolver, addresses, coverage }: NormalizeContext, ends: HubbleEnds) {
+  constructor({ cluster, resolver, addresses, coverage, own }: NormalizeContext, ends: HubbleEnds) {
     this.#ends = ends
     this.#seed = hashText(cluster)
     this.#resolver = resolver
     this.#addresses = addresses
+    this.#own = own
     this.#aggregated = new HourlyNote(coverage, 'aggregation', 'the exporter aggregates: a row tells when its first event was, not the others')
     this.#sampled = new HourlyNote(coverage, 'sampling', 'Retina leaves out packets (previously_observed_packets)')
   }
@@ -63,7 +66,7 @@ export class HubbleRecorder {
     const destination = this.#ends.locate(to, facts.destinationAddress, destinationPlace)
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
     this.#digestRecord(facts, from, to)
-    return this.#orient(facts, { orientation, isTurned }, [source, destination])
+    return this.#own.screen(this.#orient(facts, { orientation, isTurned }, [source, destination]))
   }
 
   #orient(facts: HubbleFacts, { orientation, isTurned }: { orientation: Orientation; isTurned: boolean }, [source, destination]: readonly [Located, Located]): FlowRecord | Rejection {
