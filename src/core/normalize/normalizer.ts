@@ -27,7 +27,6 @@ import { NetObservReader } from './netobserv/netobserv.ts'
 import type { LineReader, NormalizeContext, RecordReader } from './normalize-context.ts'
 import { isForeignLine, FOREIGN_LOG } from './foreign-log.ts'
 import { OwnWorkloads } from './own-workloads.ts'
-import { OwnWorkloads } from './own-workloads.ts'
 import { isObject, reject, wrongType } from './problems.ts'
 
 export interface NormalizerOptions {
@@ -35,8 +34,6 @@ export interface NormalizerOptions {
   readonly cluster: string
   /** Addresses of pods: without a pod's name they are an unknown workload, never an outside address. */
   readonly podCidrs?: readonly string[]
-  /** The collector's own workloads, `namespace` or `namespace/workload`: what they send each other is ignored `self`. */
-  readonly ownWorkloads?: readonly string[]
   /** The collector's own workloads, `namespace` or `namespace/workload`: what they send each other is ignored `self`. */
   readonly ownWorkloads?: readonly string[]
   /** The cluster state as it is known now; asked with each flow's own time. */
@@ -59,7 +56,6 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
   const addresses = new AddressCache(options.podCidrs ?? [])
   const history = options.history ?? (() => NO_HISTORY)
   const coverage = new CoverageNotes()
-  const own = new OwnWorkloads(cluster, options.ownWorkloads ?? [])
   const own = new OwnWorkloads(cluster, options.ownWorkloads ?? [])
   const context: NormalizeContext = { cluster, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage, own }
   const hubble = new HubbleNormalizer(context)
