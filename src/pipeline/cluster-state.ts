@@ -3,12 +3,25 @@
  *                                  ├─► reduce ─► versions of objects with validity ─► store ─► ClusterHistory, asked with each flow's time
  *  changes (watch) ────────────────┘
  *
- * In: Kubernetes objects as the API server gives them (an item of a typed list needs its `kind` filled in). Out: StateReport; a ClusterHistory.
- * Invariants: the same state at the same time changes nothing; states and changes may come in any order; writers take turns per cluster.
+ * In: Kubernetes objects as the API server gives them (an item of a typed list needs its `kind` and `apiVersion` filled in). Out: StateReport; a
+ * ClusterHistory. Invariants: the same state at the same time changes nothing; states and changes may come in any order; writers take turns per cluster.
  * Only what policies and flows need is kept: no env, annotations, Secrets or ConfigMaps.
  */
+import { AppError } from '../core/base/app-error.ts'
+import { formatTimeUs } from '../core/base/time.ts'
+import { buildHistory } from '../core/cluster/build-history.ts'
+import { buildSnapshot } from '../core/cluster/build-snapshot.ts'
+import { NO_HISTORY } from '../core/cluster/cluster-history.ts'
 import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
-import type { Database } from '../store/db/database.ts'
+import { joinSpans, momentsAround, noEdits, planDeleted, planNewestState, planOlderState, planSet } from '../core/cluster/plan-versions.ts'
+import type { StoredVersion, VersionEdits } from '../core/cluster/plan-versions.ts'
+import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
+import { withRetry, withTransaction } from '../store/db/database.ts'
+import type { Database, Queryable, Transaction } from '../store/db/database.ts'
+import { selectDocumentsAt, selectOpenVersions, selectStateHead, selectStateSpans, selectVersions, selectVersionsOf } from '../store/read/select-cluster-state.ts'
+import { advanceHead, extendSpan, insertSpan, lockClusterState, writeVersionEdits } from '../store/write/save-cluster-state.ts'
+import { readChanges, readState } from './state-objects.ts'
+import type { PlacedObject, ReadObjects } from './state-objects.ts'
 
 /** Everything there was in the cluster at one moment: what is not among the objects was not there. */
 export interface FullState {
@@ -56,7 +69,7 @@ export interface StateReport {
   /** Objects that were there before and are not any more. */
   readonly ended: number
   readonly unchanged: number
-  /** True when exactly this was stored before, or the moment is covered by a watch already: nothing was changed. */
+  /** True when exactly this was stored before, or a watch covers the moment already: nothing was changed. */
   readonly isKnown: boolean
   readonly problems: readonly StateProblem[]
 }
@@ -66,17 +79,122 @@ export interface HistoryRange {
   readonly untilUs?: number
 }
 
-/** Stores a full state. AppError `conflict` when another state of the same moment is stored, `usage` for an unusable time. */
-export function saveClusterState(database: Database, clusterId: number, state: FullState): Promise<StateReport> {
-  return Promise.reject(new Error(`not there yet: ${String(database)} ${clusterId} ${state.source}`))
+/** Kinds without which a missing address may be something that was not told. */
+const COMPLETE_KINDS = ['Namespace', 'Node', 'Pod', 'Service']
+/** PostgreSQL's and Date's times are exact far beyond; no cluster is older or younger. */
+const FIRST_US = 946_684_800_000_000
+const LAST_US = 4_102_444_800_000_000
+
+/** Stores a full state. AppError `conflict` when another state of the same moment is stored, `usage` for an unusable time, `input-unusable` without any usable object. */
+export async function saveClusterState(database: Database, clusterId: number, state: FullState): Promise<StateReport> {
+  requireTime(state.atUs)
+  const read = readState(state.objects, state.atUs)
+  if (read.objects.length === 0) {
+    const first = read.problems[0]
+    throw new AppError('input-unusable', first === undefined ? 'The cluster state holds no object of a kind that is kept.' : `The cluster state holds no usable object: ${first.name}: ${first.field}: ${first.message}.`)
+  }
+  return withRetry(() => withTransaction(database, async (tx) => {
+    await lockClusterState(tx, clusterId)
+    const edits = await planState(tx, clusterId, state, read)
+    if (edits === undefined) return reportOf(state.atUs, read, { ...noEdits(), unchanged: read.objects.length }, true)
+    await writeVersionEdits(tx, clusterId, edits)
+    const kinds = new Set(read.objects.map((o) => o.kind))
+    await insertSpan(tx, clusterId, {
+      source: state.source, atUs: state.atUs, objects: read.objects.length, isComplete: COMPLETE_KINDS.every((k) => kinds.has(k)), digest: read.digest,
+    })
+    await advanceHead(tx, clusterId, state.atUs)
+    return reportOf(state.atUs, read, edits, false)
+  }))
+}
+
+/** `undefined` when the moment is covered already. */
+async function planState(tx: Transaction, clusterId: number, { atUs }: FullState, { objects, digest }: ReadObjects): Promise<VersionEdits<PlacedObject> | undefined> {
+  const spans = await selectStateSpans(tx, clusterId)
+  const covering = spans.find((s) => s.fromUs <= atUs && atUs <= s.untilUs)
+  if (covering !== undefined && covering.fromUs === covering.untilUs && covering.digest !== digest) {
+    throw new AppError('conflict', `Another cluster state of ${formatTimeUs(atUs)} is stored already. Say when this one was taken.`)
+  }
+  if (covering !== undefined) return undefined
+  const head = await selectStateHead(tx, clusterId)
+  const stored = await versionsOf(tx, clusterId, objects)
+  if (head !== undefined && atUs <= head.confirmedUntilUs) return planOlderState(objects, stored, { atUs, ...momentsAround(spans, atUs) })
+  const deleted = new Map([...stored].flatMap(([key, versions]) => {
+    const endedUs = versions.at(-1)?.endedUs ?? null
+    return endedUs === null ? [] : [[key, endedUs] as const]
+  }))
+  return planNewestState(objects, await selectOpenVersions(tx, clusterId), { atUs, headUs: head?.confirmedUntilUs ?? atUs, deleted })
+}
+
+function versionsOf(tx: Queryable, clusterId: number, objects: readonly PlacedObject[]): Promise<Map<string, StoredVersion[]>> {
+  return selectVersionsOf(tx, clusterId, [...new Set(objects.map((o) => o.instance))])
 }
 
 /** Stores what a watch saw. AppError `conflict` when its source saved no full state before. Idempotent; changes may overlap earlier ones. */
-export function applyStateChanges(database: Database, clusterId: number, changes: StateChanges): Promise<StateReport> {
-  return Promise.reject(new Error(`not there yet: ${String(database)} ${clusterId} ${changes.source}`))
+export async function applyStateChanges(database: Database, clusterId: number, { changes, confirmedUntilUs, source }: StateChanges): Promise<StateReport> {
+  requireTime(confirmedUntilUs)
+  for (const { atUs } of changes) {
+    requireTime(atUs)
+    if (atUs > confirmedUntilUs) throw new AppError('usage', `A change of ${formatTimeUs(atUs)} is later than ${formatTimeUs(confirmedUntilUs)}, up to which everything is told.`)
+  }
+  const read = readChanges(changes)
+  return withRetry(() => withTransaction(database, async (tx) => {
+    await lockClusterState(tx, clusterId)
+    const span = (await selectStateSpans(tx, clusterId)).findLast((s) => s.source === source)
+    if (span === undefined) throw new AppError('conflict', `"${source}" saved no full state before. Save one first, then what changed since.`)
+    const total = noEdits<PlacedObject>()
+    // One after the other: a change builds upon the rows of the one before.
+    for (const { object, change } of read.changes) {
+      const versions = (await versionsOf(tx, clusterId, [object])).get(object.key) ?? []
+      const edits = change.type === 'set' ? planSet(object, versions, change.atUs) : planDeleted(object, versions, change.atUs)
+      await writeVersionEdits(tx, clusterId, edits)
+      addEdits(total, edits)
+    }
+    await extendSpan(tx, clusterId, span.fromUs, confirmedUntilUs)
+    await advanceHead(tx, clusterId, confirmedUntilUs)
+    return reportOf(confirmedUntilUs, read, total, total.added + total.changed + total.ended === 0)
+  }))
+}
+
+function requireTime(atUs: number): void {
+  if (Number.isSafeInteger(atUs) && atUs >= FIRST_US && atUs <= LAST_US) return
+  throw new AppError('usage', 'The time of a cluster state must lie between the years 2000 and 2100.')
+}
+
+function addEdits(total: VersionEdits<PlacedObject>, edits: VersionEdits<PlacedObject>): void {
+  for (const count of ['added', 'changed', 'ended', 'unchanged'] as const) total[count] += edits[count]
+  total.refused.push(...edits.refused)
+}
+
+function reportOf(atUs: number, read: ReadObjects, edits: VersionEdits<PlacedObject>, isKnown: boolean): StateReport {
+  const objects: Record<string, number> = {}
+  for (const { kind } of read.objects) objects[kind] = (objects[kind] ?? 0) + 1
+  const refused = edits.refused.map(({ sighting, endedUs }): StateProblem => ({
+    object: sighting.place, name: sighting.shownName, field: 'metadata.uid', message: `was deleted at ${formatTimeUs(endedUs)}; the object is left out`,
+  }))
+  const { added, changed, ended, unchanged } = edits
+  return { atUs, objects, ignored: read.ignored, added, changed, ended, unchanged, isKnown, problems: [...read.problems, ...refused] }
 }
 
 /** Who was who in a range of time; without bounds, in all that is stored. Memory is linear in the versions of that range. */
-export function loadHistory(database: Database, clusterId: number, range: HistoryRange = {}): Promise<ClusterHistory> {
-  return Promise.reject(new Error(`not there yet: ${String(database)} ${clusterId} ${JSON.stringify(range)}`))
+export async function loadHistory(database: Queryable, clusterId: number, range: HistoryRange = {}): Promise<ClusterHistory> {
+  const head = await selectStateHead(database, clusterId)
+  if (head === undefined) return NO_HISTORY
+  const spans = joinSpans((await selectStateSpans(database, clusterId)).filter((s) => s.isComplete))
+  const { sinceUs } = range
+  const known = sinceUs === undefined ? undefined : spans.findLast((s) => s.fromUs <= sinceUs)
+  const fromUs = sinceUs === undefined ? undefined : known === undefined ? FIRST_US : Math.min(known.untilUs, sinceUs)
+  const versions = await selectVersions(database, { clusterId, sinceUs: fromUs, untilUs: range.untilUs })
+  return buildHistory(versions, { spans, headUs: head.confirmedUntilUs })
+}
+
+/**
+ * The cluster as it was at a moment: by the last known moment before, or, when nothing is known that long ago, by the first one after, without what
+ * came to be in between. `undefined` when no state is stored.
+ */
+export async function loadSnapshotAt(database: Queryable, clusterId: number, atUs: number): Promise<ClusterSnapshot | undefined> {
+  const spans = await selectStateSpans(database, clusterId)
+  const [first] = spans
+  if (first === undefined) return undefined
+  const momentUs = spans.reduce((latest, s) => (s.fromUs <= atUs ? Math.max(latest, Math.min(s.untilUs, atUs)) : latest), first.fromUs)
+  return buildSnapshot(await selectDocumentsAt(database, clusterId, { momentUs, existedUs: Math.max(atUs, FIRST_US) })).snapshot
 }

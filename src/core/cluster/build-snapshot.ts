@@ -1,12 +1,9 @@
 import { ObjectReader } from '../base/object-reader.ts'
 import type { FieldProblem } from '../base/object-reader.ts'
 import { sortedBy } from '../base/order.ts'
-import { parseAddress } from '../sets/address.ts'
-import type { Address } from '../sets/address.ts'
-import { parseCidr } from '../sets/cidr.ts'
-import type { Cidr } from '../sets/cidr.ts'
 import { ownerKey, resolveWorkload } from './owner.ts'
 import type { OwnerReference } from './owner.ts'
+import { TERMINATED_PHASES, readNodeAddresses, readOwner, readPodCidrs, readPodIps, readServiceAddresses } from './read-object.ts'
 import { readContainerPorts, readServicePorts } from './read-ports.ts'
 import { NAMESPACE_NAME_LABEL } from './snapshot.ts'
 import type { ClusterSnapshot, SnapshotNamespace, SnapshotNode, SnapshotPod, SnapshotService, SnapshotWorkload } from './snapshot.ts'
@@ -25,9 +22,6 @@ export interface BuiltSnapshot {
 
 /** Controllers whose pod templates are read. */
 const TEMPLATE_KINDS = new Set(['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet', 'ReplicationController', 'Job', 'CronJob', 'DeploymentConfig', 'Rollout'])
-
-/** Phases in which a pod no longer holds its address, which may already belong to another pod. */
-const TERMINATED_PHASES = new Set(['Succeeded', 'Failed'])
 
 interface Draft {
   readonly namespaces: Map<string, SnapshotNamespace>
@@ -90,20 +84,8 @@ function readNamespace(metadata: Plain, name: string, reader: ObjectReader): Add
 function readNode(object: Plain, metadata: Plain, name: string, reader: ObjectReader): Addition {
   const spec = reader.object(object.spec, 'spec')
   const status = reader.object(object.status, 'status')
-  const addresses: Address[] = []
-  for (const [i, item] of reader.list(status.addresses, 'status.addresses').entries()) {
-    const address = reader.object(item, `status.addresses[${i}]`)
-    const parsed = typeof address.address === 'string' && /IP$/.test(String(address.type)) ? parseAddress(address.address) : undefined
-    if (parsed !== undefined) addresses.push(parsed)
-  }
-  const given = reader.list(spec.podCIDRs, 'spec.podCIDRs')
-  const texts = given.length > 0 ? given : spec.podCIDR === undefined || spec.podCIDR === null || spec.podCIDR === '' ? [] : [spec.podCIDR]
-  const podCidrs: Cidr[] = []
-  for (const item of texts) {
-    const cidr = typeof item === 'string' ? parseCidr(item) : undefined
-    if (cidr === undefined) reader.invalid('spec.podCIDRs', item, 'must be a valid CIDR')
-    else podCidrs.push(cidr)
-  }
+  const addresses = readNodeAddresses(status, reader)
+  const podCidrs = readPodCidrs(spec, reader)
   const labels = reader.texts(metadata.labels, 'metadata.labels')
   return (draft) => draft.nodes.set(name, { name, labels, addresses, podCidrs })
 }
@@ -126,40 +108,15 @@ function readPod(object: Plain, metadata: Plain, name: string, reader: ObjectRea
   return (draft) => draft.pods.set(`${namespace}\u0000${name}`, pod)
 }
 
-/** `podIPs`, or `podIP` where only that is given; in the order of the object, without repeats. */
-function readPodIps(status: Plain, reader: ObjectReader): Address[] {
-  const listed = reader.list(status.podIPs, 'status.podIPs').map((item, i) => reader.object(item, `status.podIPs[${i}]`).ip)
-  const texts = listed.length > 0 ? listed : [status.podIP]
-  const ips = new Map<string, Address>()
-  for (const text of texts) {
-    if (text === undefined || text === null || text === '') continue
-    const address = typeof text === 'string' ? parseAddress(text) : undefined
-    if (address === undefined) reader.invalid('status.podIPs', text, 'must be a valid IP address')
-    else ips.set(address.text, address)
-  }
-  return [...ips.values()]
-}
-
-/** The controlling owner, or the first one where none is marked as controller. */
-function readOwner(metadata: Plain, reader: ObjectReader): OwnerReference | undefined {
-  const owners = reader.list(metadata.ownerReferences, 'metadata.ownerReferences').map((item, i) => reader.object(item, `metadata.ownerReferences[${i}]`))
-  const owner = owners.find((o) => o.controller === true) ?? owners[0]
-  if (typeof owner?.kind !== 'string' || typeof owner.name !== 'string') return undefined
-  return { kind: owner.kind, name: owner.name }
-}
-
 function readService(object: Plain, metadata: Plain, name: string, reader: ObjectReader): Addition {
   const spec = reader.object(object.spec, 'spec')
   const namespace = namespaceOf(metadata, reader)
-  const listed = reader.list(spec.clusterIPs, 'spec.clusterIPs')
-  const texts = listed.length > 0 ? listed : [spec.clusterIP]
-  const clusterIps = texts.map((text) => (typeof text === 'string' ? parseAddress(text) : undefined)).filter((a) => a !== undefined)
   const service: SnapshotService = {
     namespace,
     name,
     type: reader.text(spec.type, 'spec.type') ?? 'ClusterIP',
     selector: spec.selector === undefined || spec.selector === null ? null : reader.texts(spec.selector, 'spec.selector'),
-    clusterIps,
+    clusterIps: readServiceAddresses(spec, reader),
     ports: readServicePorts(spec, reader),
   }
   return (draft) => draft.services.set(`${namespace}\u0000${name}`, service)

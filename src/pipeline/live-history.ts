@@ -1,0 +1,55 @@
+/** The cluster's history as a running service uses it: read anew when the stored state has changed. */
+import { US_PER_DAY, US_PER_SECOND } from '../core/base/time.ts'
+import { NO_HISTORY } from '../core/cluster/cluster-history.ts'
+import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
+import type { Database } from '../store/db/database.ts'
+import { selectStateHead } from '../store/read/select-cluster-state.ts'
+import { loadHistory } from './cluster-state.ts'
+
+/** Flows come up to 8 days late. */
+const LOOK_BACK_US = 9 * US_PER_DAY
+/** Reading anew takes about a second per 100,000 versions, so not for every change of a busy cluster. Longer: flows wait longer for their identity. */
+const PAUSE_US = 10 * US_PER_SECOND
+
+export interface LiveHistoryOptions {
+  readonly nowUs: () => number
+  /** Everything that is stored, for files of any age; a service reads the last 9 days. */
+  readonly isUnbounded?: boolean
+}
+
+export class LiveHistory {
+  readonly #database: Database
+  readonly #clusterId: number
+  readonly #options: LiveHistoryOptions
+  #history: ClusterHistory = NO_HISTORY
+  #revision = 0
+  #readAtUs = -Infinity
+  #reading: Promise<void> | undefined
+
+  constructor(database: Database, clusterId: number, options: LiveHistoryOptions) {
+    this.#database = database
+    this.#clusterId = clusterId
+    this.#options = options
+  }
+
+  /** What was known at the last `refresh`. */
+  readonly current = (): ClusterHistory => this.#history
+
+  /** Looks for news, at most every 10 seconds unless `isNow`. Callers at once share one look. */
+  refresh(isNow = false): Promise<void> {
+    if (this.#reading !== undefined) return this.#reading
+    if (!isNow && this.#options.nowUs() - this.#readAtUs < PAUSE_US) return Promise.resolve()
+    this.#reading = this.#read().finally(() => { this.#reading = undefined })
+    return this.#reading
+  }
+
+  async #read(): Promise<void> {
+    const nowUs = this.#options.nowUs()
+    const revision = (await selectStateHead(this.#database, this.#clusterId))?.revision ?? 0
+    if (revision !== this.#revision) {
+      this.#history = await loadHistory(this.#database, this.#clusterId, this.#options.isUnbounded === true ? {} : { sinceUs: nowUs - LOOK_BACK_US })
+      this.#revision = revision
+    }
+    this.#readAtUs = nowUs
+  }
+}
