@@ -7,12 +7,14 @@
  * Cost: lines are made as they are read; `truth` walks the connections once more without making lines.
  */
 import { US_PER_SECOND } from '../base/time.ts'
+import { AntreaWriter } from './antrea-rows.ts'
 import { CalicoWriter } from './calico-rows.ts'
 import { clusterObjectsOf } from './cluster-objects.ts'
 import { ConnectionStream } from './connection-stream.ts'
 import { EndpointTable } from './endpoints.ts'
 import { GoldmaneWriter } from './goldmane-rows.ts'
 import { HubbleWriter } from './hubble-lines.ts'
+import { NetObservWriter } from './netobserv-records.ts'
 import { planCluster } from './plan-cluster.ts'
 import type { PlannedPod } from './plan-cluster.ts'
 import type { Topology } from './topology.ts'
@@ -20,7 +22,7 @@ import { truthOf } from './truth.ts'
 import type { TruthEdge } from './truth.ts'
 
 /** Formats that are written; each by its own writer. */
-export const SIMULATED_FORMATS = ['hubble', 'calico-enterprise', 'goldmane'] as const
+export const SIMULATED_FORMATS = ['hubble', 'calico-enterprise', 'goldmane', 'netobserv', 'antrea'] as const
 export type SimulatedFormat = (typeof SIMULATED_FORMATS)[number]
 
 export interface SimulationOptions {
@@ -60,6 +62,8 @@ export function simulate(topology: Topology, options: SimulationOptions): Simula
     hubble: () => new HubbleWriter(world, { range, stream: openStream(), clusterName }),
     'calico-enterprise': () => new CalicoWriter(world, { range, stream: openStream(), intervalUs }),
     goldmane: () => new GoldmaneWriter(world, { range, stream: openStream(), intervalUs }),
+    netobserv: () => new NetObservWriter(world, { range, stream: openStream(), clusterName }),
+    antrea: () => new AntreaWriter(world, { range, stream: openStream() }),
   }
   const lines = (): Iterable<string> => writers[format]().lines()
   return {

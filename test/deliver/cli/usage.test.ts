@@ -65,7 +65,7 @@ describe('usage', () => {
     [['recommend', '--pod-cidr', '10.0.0.0'], "error: option '--pod-cidr <network...>' argument '10.0.0.0' is invalid. \"10.0.0.0\" is not a network such as 10.244.0.0/16."],
     [['recommend', '--cluster', '../x'], "error: option '--cluster <name>' argument '../x' is invalid. A cluster name has letters, digits, \".\", \"_\" and \"-\", and at most 253 characters."],
     [['serve', '--port', '70000'], "error: option '--port <number>' argument '70000' is invalid. Write a whole number from 0 to 65535."],
-    [['simulate', '--topology', 'x', '--format', 'pcap'], "error: option '--format <format>' argument 'pcap' is invalid. Allowed choices are hubble, calico-enterprise."],
+    [['simulate', '--topology', 'x', '--format', 'pcap'], "error: option '--format <format>' argument 'pcap' is invalid. Allowed choices are hubble, calico-enterprise, goldmane, netobserv, antrea."],
   ])('%j is refused', async (args, message) => {
     const { code, stdout, stderr } = await runCli(args, { cwd })
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
