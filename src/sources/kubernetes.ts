@@ -7,7 +7,8 @@
  *
  * Protocol: kubernetes.io/docs/reference/using-api/api-concepts (resource versions, bookmarks, chunked lists). Invariants: only GET is sent; after a
  * lost connection a watch goes on from the last version it saw; a version that the server no longer has leads to a new full list, never to silently
- * missed changes. `confirmedUntilUs` says up to when every kind was heard of, less a margin for delivery. Memory: one full list, then a bounded queue.
+ * missed changes. `confirmedUntilUs` says up to when every kind was heard of, less a margin for delivery; changes are told once
+ * it has passed them. Memory: one full list, then a bounded queue.
  */
 import { IsomorphicFetchHttpLibrary, KubeConfig, RequestContext } from '@kubernetes/client-node'
 import { AppError } from '../core/base/app-error.ts'
@@ -38,6 +39,8 @@ export interface ClusterWatchOptions {
   readonly onNotice: (text: string) => void
   /** Changes are handed on this often. Larger: fewer transactions; smaller: later flows are resolved sooner. Default 2000. */
   readonly flushMs?: number
+  /** What every kind was heard of earlier than this is told. Larger: safer with slow deliveries; smaller: earlier. Default 5 seconds. */
+  readonly deliveryMarginUs?: number
   /** Longest wait between two attempts. Default 30000. */
   readonly maxBackoffMs?: number
 }
@@ -72,8 +75,10 @@ const SILENCE_MS = 150_000
 /** A change may still be on its way to us while a later bookmark of another kind has arrived. */
 const DELIVERY_MARGIN_US = 5_000_000
 const MIN_BACKOFF_MS = 500
-/** Changes waiting to be stored; then the watches wait. */
+/** Changes of one flush; then the watches wait. */
 const MAX_QUEUED = 5_000
+/** Changes that wait until every kind was heard of; more, and listing everything again is cheaper. */
+const MAX_WAITING = 100_000
 
 /** The server no longer has the version asked for: changes were missed. */
 class Gone extends Error {}
@@ -230,6 +235,7 @@ async function* watchAll(client: Client, options: WatchOptions): AsyncGenerator<
   const stop = new AbortController()
   const signal = AbortSignal.any([options.signal, stop.signal])
   const queue = new ChangeQueue()
+  const marginUs = options.deliveryMarginUs ?? DELIVERY_MARGIN_US
   const watches = [...options.versions].map(([resource, version]) => new ResourceWatch({ client, resource, queue, signal, options }, version))
   const running = Promise.all(watches.map((watch) => watch.run()))
   let failure: Error | undefined
@@ -238,13 +244,19 @@ async function* watchAll(client: Client, options: WatchOptions): AsyncGenerator<
     stop.abort()
   })
   try {
-    let confirmedUs = 0
+    // Nothing is told before everything up to it is: else the state would hold moments that mix new and old.
+    let waiting: ObjectChange[] = []
+    let confirmedUs = options.listedAtUs
     while (!signal.aborted) {
       await pause(options.flushMs ?? 2000, signal)
-      const changes = queue.take()
-      const confirmedUntilUs = Math.min(...watches.map((w) => w.heardAtUs)) - DELIVERY_MARGIN_US
-      if (changes.length > 0 || confirmedUntilUs > confirmedUs) yield { type: 'changes', changes, confirmedUntilUs }
+      waiting.push(...queue.take())
+      if (waiting.length > MAX_WAITING) throw new Gone(`${waiting.length} changes wait for the word of a silent kind`)
+      const confirmedUntilUs = Math.min(...watches.map((w) => w.heardAtUs)) - marginUs
+      if (confirmedUntilUs <= confirmedUs) continue
+      const changes = waiting.filter((change) => change.atUs <= confirmedUntilUs)
+      waiting = waiting.filter((change) => change.atUs > confirmedUntilUs)
       confirmedUs = confirmedUntilUs
+      yield { type: 'changes', changes, confirmedUntilUs }
     }
   } finally {
     stop.abort()
