@@ -11,7 +11,7 @@ const args = process.argv.slice(2)
 const tier = args.includes('--fuzz') ? 'fuzz' : args.includes('--full') ? 'full' : 'small'
 const jestArgs = args.filter((a) => a !== '--full' && a !== '--fuzz')
 const jest = fileURLToPath(new URL('../node_modules/jest/bin/jest.js', import.meta.url))
-if (tier === 'fuzz' && jestArgs.length === 0) jestArgs.push('test/laws')
+if (tier === 'fuzz' && jestArgs.length === 0) jestArgs.push('test/laws', 'test/fuzz')
 const child = spawn(process.execPath, ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', jest, ...jestArgs], {
   stdio: 'inherit',
   env: { ...process.env, FLOWFENCE_TIER: tier },

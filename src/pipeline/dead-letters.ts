@@ -26,22 +26,28 @@ interface LetterText {
 
 /** Text that `decode` kept: redacted, and cut when it has as many bytes as are kept. Escaped control characters are no longer what they were. */
 function rawText(raw: string, code: RejectionCode): LetterText {
-  const text = raw.endsWith('\\u000d') ? raw.slice(0, -6) : raw
-  const isWhole = text !== '' && !CUT_CODES.has(code) && Buffer.byteLength(text) < MAX_BYTES
+  const whole = raw.endsWith('\\u000d') ? raw.slice(0, -6) : raw
+  const text = cutToBytes(whole, MAX_BYTES)
+  const isWhole = text !== '' && text === whole && !CUT_CODES.has(code) && Buffer.byteLength(text) < MAX_BYTES
   return { text, isComplete: isWhole && !text.includes('[redacted]') && !/\\u00[0-9a-f]{2}|\ufffd/.test(text) }
 }
 
 /** A text line itself; an object as JSON. JSON.parse takes any depth, JSON.stringify does not: such a record is evidence enough without its text. */
 function valueText(value: unknown): LetterText {
   let whole: string
+  let isExact = true
   try {
-    whole = typeof value === 'string' ? value : JSON.stringify(value)
+    // 1e400 is read as Infinity, which JSON cannot write.
+    whole = typeof value === 'string' ? value : JSON.stringify(value, (_, part: unknown) => {
+      if (typeof part === 'number' && !Number.isFinite(part)) isExact = false
+      return part
+    })
   } catch {
     return { text: '(nested too deeply to be shown)', isComplete: false }
   }
   const kept = cutToBytes(whole, MAX_BYTES)
   const text = cutToBytes(redactText(kept), MAX_BYTES)
-  return { text, isComplete: text === whole }
+  return { text, isComplete: isExact && text === whole }
 }
 
 /** The beginning of a text, at most so many bytes of UTF-8, without a broken character at the end. */
