@@ -47,7 +47,9 @@ function place(flow: Target, path: string, value: unknown, labelsAreMaps: boolea
     const message = field.resolvedType instanceof protobuf.Type && !isScalarMessage(field.resolvedType) ? field.resolvedType : undefined
     if (field.repeated && !isLast) {
       if (name === LABELS && labelsAreMaps) {
-        own(target, name)[parts.slice(i + 1).join('.')] = value
+        // Without a prototype any key is a key.
+        const labels = (target[name] ??= Object.create(null)) as Target
+        labels[parts.slice(i + 1).join('.')] = value
         return ''
       }
       const index = Number(parts[++i])
