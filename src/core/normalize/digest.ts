@@ -13,10 +13,13 @@ export class Digest {
   /** After `finish`: the two unsigned halves. */
   a = 0
   b = 0
+  // Apart from the results, which leave the range of signed words: fields that only ever hold such words are kept unboxed.
+  #a = 0
+  #b = 0
 
   start(seed: TextHash): void {
-    this.a = seed.a | 0
-    this.b = seed.b | 0
+    this.#a = seed.a | 0
+    this.#b = seed.b | 0
   }
 
   /** Mixes a whole number of up to 53 bits. */
@@ -47,8 +50,8 @@ export class Digest {
   }
 
   finish(): void {
-    this.a = avalanche(this.a)
-    this.b = avalanche(this.b ^ 0x5bd1e995)
+    this.a = avalanche(this.#a)
+    this.b = avalanche(this.#b ^ 0x5bd1e995)
   }
 
   #word(word: number): void {
@@ -58,12 +61,12 @@ export class Digest {
   #words(forA: number, forB: number): void {
     let k = Math.imul(forA, 0xcc9e2d51)
     k = (k << 15) | (k >>> 17)
-    const a = this.a ^ Math.imul(k, 0x1b873593)
-    this.a = (Math.imul((a << 13) | (a >>> 19), 5) + 0xe6546b64) | 0
+    const a = this.#a ^ Math.imul(k, 0x1b873593)
+    this.#a = (Math.imul((a << 13) | (a >>> 19), 5) + 0xe6546b64) | 0
     k = Math.imul(forB, 0x239b961b)
     k = (k << 16) | (k >>> 16)
-    const b = this.b ^ Math.imul(k, 0xab0e9789)
-    this.b = (Math.imul((b << 17) | (b >>> 15), 9) + 0x38b34ae5) | 0
+    const b = this.#b ^ Math.imul(k, 0xab0e9789)
+    this.#b = (Math.imul((b << 17) | (b >>> 15), 9) + 0x38b34ae5) | 0
   }
 }
 

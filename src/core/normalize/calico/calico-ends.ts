@@ -8,6 +8,7 @@
 import { UNVERIFIED_PRIVATE, type LabelQuality, type Labels, type WorkloadRef } from '../../flow/end.ts'
 import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
+import { hashText } from '../digest.ts'
 import type { EndResolver } from '../end-resolver.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
 import { addLabel, checkLabelList } from '../label-list.ts'
@@ -22,6 +23,7 @@ export type CalicoType = 'wep' | 'hep' | 'ns' | 'net' | 'unnamed'
 
 /** What a row says of one end. */
 export interface CalicoEnd {
+  readonly kind: 'said'
   /** How messages call it. */
   readonly prefix: 'source' | 'dest'
   readonly type: CalicoType
@@ -35,6 +37,11 @@ export interface CalicoEnd {
   readonly labels: readonly unknown[] | null
   readonly address: AddressInfo
   readonly port: number
+}
+
+/** Who an end is, and where. */
+export interface FoundEnd extends Located {
+  readonly kind: 'found'
 }
 
 /** What both ends of a row share. */
@@ -81,47 +88,44 @@ export class CalicoEnds {
     this.#resolver = resolver
   }
 
-  source(end: CalicoEnd, window: CalicoWindow): Located | Rejection {
-    const { address, port } = end
+  source(end: CalicoEnd, window: CalicoWindow): FoundEnd | Rejection {
     switch (end.type) {
       case 'net': return this.#network(end, window)
       // A host endpoint is the pod's own node when it is the one that reports.
-      case 'hep': return { end: this.#identities.special(end.aggregate !== '' && end.aggregate === window.host ? 'host' : 'node'), address, port, isService: false }
-      case 'unnamed': return { end: this.#fromState(end, window) ?? this.#identities.special('unknown'), address, port, isService: false }
+      case 'hep': return found(this.#identities.special(end.aggregate !== '' && end.aggregate === window.host ? 'host' : 'node'), end)
+      case 'unnamed': return found(this.#fromState(end, window) ?? this.#identities.special('unknown'), end)
       default: {
-        const found = this.#named(end, window)
-        return found.kind === 'rejected' ? found : { end: found, address, port, isService: false }
+        const named = this.#named(end, window)
+        return named.kind === 'rejected' ? named : found(named, end)
       }
     }
   }
 
   /** Like `source`; the Service that was called says more. */
-  destination(end: CalicoEnd, window: CalicoWindow, service: { readonly namespace: unknown; readonly name: unknown }): Located | Rejection {
+  destination(end: CalicoEnd, window: CalicoWindow, service: { readonly namespace: unknown; readonly name: unknown }): FoundEnd | Rejection {
     const located = this.source(end, window)
-    if ('code' in located || end.type === 'wep' || end.type === 'ns') return located
+    if (located.kind === 'rejected' || end.type === 'wep' || end.type === 'ns') return located
     const { address, port, isService } = located
     const { kind } = located.end.identity
     const isNoPod = kind === 'external' || kind === 'node' || kind === 'host' || isService
     if (!isNoPod) return located
     // The API server is no pod: its address behind the Service is a node's, or a managed control plane's.
-    if (service.name === 'kubernetes' && service.namespace === 'default') return { end: this.#identities.special('kube-apiserver'), address, port, isService }
+    if (service.name === 'kubernetes' && service.namespace === 'default') return { kind: 'found', end: this.#identities.special('kube-apiserver'), address, port, isService }
     // Denied before translation (FORMATS 2.4): a Service's address is no outside and its port no pod's port (T8).
     if (kind !== 'external' || !isName(service.name) || !(address.isPrivate || end.aggregate === 'pvt')) return located
-    return { end: this.#identities.special('unknown'), address, port, isService: true }
+    return { kind: 'found', end: this.#identities.special('unknown'), address, port, isService: true }
   }
 
-  #network(end: CalicoEnd, { protocol, firstAtUs, lastAtUs }: CalicoWindow): Located {
+  #network(end: CalicoEnd, { protocol, firstAtUs, lastAtUs }: CalicoWindow): FoundEnd {
     const { address, port } = end
-    if (address.text === '') return { end: this.#identities.special('external', end.aggregate === 'pvt' ? UNVERIFIED_PRIVATE : ''), address, port, isService: false }
+    if (address.text === '') return found(this.#identities.special('external', end.aggregate === 'pvt' ? UNVERIFIED_PRIVATE : ''), end)
     const located = this.#resolver.address(address, { port, protocol, atUs: lastAtUs, privateIs: 'outside' })
     const { identity, pod } = located.end
-    if (identity.kind === 'external') {
-      return identity.name === '' && end.aggregate === 'pvt' ? { ...located, end: this.#identities.special('external', UNVERIFIED_PRIVATE) } : located
-    }
-    if (identity.kind !== 'pod' || located.address.text === '' || firstAtUs === lastAtUs) return located
+    if (identity.kind === 'external' && identity.name === '' && end.aggregate === 'pvt') return found(this.#identities.special('external', UNVERIFIED_PRIVATE), end)
+    if (identity.kind !== 'pod' || located.address.text === '' || firstAtUs === lastAtUs) return { kind: 'found', ...located }
     // Calico knows no pod at this address: one that state knows must have held it during the whole window, or it is the next owner (T15).
     const before = this.#resolver.address(address, { port, protocol, atUs: firstAtUs, privateIs: 'outside' }).end
-    return before.identity.key === identity.key && before.pod === pod ? located : { ...located, end: this.#identities.special('unknown') }
+    return found(before.identity.key === identity.key && before.pod === pod ? located.end : this.#identities.special('unknown'), end)
   }
 
   #named(end: CalicoEnd, window: CalicoWindow): End | Rejection {
@@ -142,9 +146,11 @@ export class CalicoEnds {
       this.#count = 0
     }
     const { type, namespace, name, aggregate, labels } = end
-    this.#known.set(key, { type, namespace, name, aggregate, labels, end: made, next: this.#count > 0 && variants < MAX_VARIANTS ? first : undefined })
+    // Aggregates of one identity are told apart by their names.
+    const distinct: End = { ...made, hash: hashText(`${made.identity.key}\n${made.pod}\n${namespace}\n${aggregate}`) }
+    this.#known.set(key, { type, namespace, name, aggregate, labels, end: distinct, next: this.#count > 0 && variants < MAX_VARIANTS ? first : undefined })
     this.#count++
-    return made
+    return distinct
   }
 
   #fromState({ labels, name, namespace, aggregate, type }: CalicoEnd, { firstAtUs, lastAtUs }: CalicoWindow): End | undefined {
@@ -184,6 +190,16 @@ export class CalicoEnds {
       labelQuality: list === null ? 'none' : 'full', workload: null, workloadEvidence: 'none', name: end.aggregate || end.name,
     }), '')
   }
+}
+
+/** An end at the address and port that its row gives. */
+function found(who: End, { address, port }: CalicoEnd): FoundEnd {
+  return { kind: 'found', end: who, address, port, isService: false }
+}
+
+/** A list, or none; not why there is no list. */
+export function isLabelList(value: readonly unknown[] | null | Rejection): value is readonly unknown[] | null {
+  return value === null || Array.isArray(value)
 }
 
 /** A pod's full name says most; else the prefix that the aggregate's pods share; an aggregate without `*` is one pod that nobody controls. */

@@ -11,16 +11,18 @@ import type { CoverageNotes } from '../coverage-notes.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
 import { NodeNames } from '../node-names.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
-import { asFlows, PROTOCOL_NUMBERS, readCount, readPort } from '../ports.ts'
+import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
-import { CalicoEnds, type CalicoEnd, type CalicoType, type CalicoWindow } from './calico-ends.ts'
+import { CalicoEnds, isLabelList, type CalicoEnd, type CalicoType } from './calico-ends.ts'
 import {
-  digestCount, flowRecordOf, nameOf, problemOf, readAddress, readProtocol, readReporter, readSeconds, wrongName, type CalicoRow,
+  digestCount, digestRow, flowRecordOf, nameOf, problemOf, readAddress, readProtocol, readReporter, readSeconds, wrongName, type CalicoEndPair,
+  type CalicoRow,
 } from './calico-fields.ts'
-import { EnforcedHits, HitTexts } from './policy-hits.ts'
+import { EnforcedHits, HitTexts, type TextHit } from './policy-hits.ts'
 
 const FORMAT = 'calico-enterprise'
 const NO_HITS: readonly unknown[] = []
+const NO_HIT: TextHit = { index: 0, effect: 'none', hash: { a: 0, b: 0 } }
 
 export class CalicoNormalizer {
   readonly #ends: CalicoEnds
@@ -29,6 +31,9 @@ export class CalicoNormalizer {
   readonly #coverage: CoverageNotes
   readonly #hits = new HitTexts()
   readonly #enforced = new EnforcedHits()
+  /** The enforced hits of the current row: its other lists mostly repeat them, and comparing texts costs less than looking them up. */
+  #enforcedTexts: readonly unknown[] = NO_HITS
+  readonly #enforcedHits: TextHit[] = []
   readonly #digest = new Digest()
   readonly #seed: TextHash
 
@@ -55,20 +60,25 @@ export class CalicoNormalizer {
     const flows = readFlows(record)
     if (typeof flows !== 'number') return flows
     const from = this.#readSource(record)
-    if ('code' in from) return from
+    if (from.kind === 'rejected') return from
     const to = this.#readDestination(record)
-    if ('code' in to) return to
-    const window: CalicoWindow = { protocol, firstAtUs, lastAtUs, host: node.name }
-    const source = this.#ends.source(from, window)
-    if ('code' in source) return source
-    const destination = this.#ends.destination(to, window, { namespace: record.dest_service_namespace, name: record.dest_service_name })
-    if ('code' in destination) return destination
-    this.#noteAggregation(from, to, window)
+    if (to.kind === 'rejected') return to
+    const row: CalicoRow = { protocol, firstAtUs, lastAtUs, side, observedVerdict, host: node.name, flows }
+    const source = this.#ends.source(from, row)
+    if (source.kind === 'rejected') return source
+    const destination = this.#ends.destination(to, row, { namespace: record.dest_service_namespace, name: record.dest_service_name })
+    if (destination.kind === 'rejected') return destination
+    this.#noteAggregation(from, to, row)
     const problem = problemOf(FORMAT, source, destination)
     if (problem !== null) return problem
-    const row: CalicoRow = { format: FORMAT, source, destination, protocol, firstAtUs, lastAtUs, side, observedVerdict, node: node.name, flows }
-    this.#digestRow(record, row, node.hash)
-    return flowRecordOf(row, this.#digest)
+    const ends: CalicoEndPair = { source, destination }
+    this.#digest.start(this.#seed)
+    digestRow(this.#digest, row, ends)
+    this.#digest.hash(node.hash)
+    this.#digest.hash(source.address.hash)
+    this.#digest.hash(destination.address.hash)
+    this.#digestFields(record, from, to)
+    return flowRecordOf(FORMAT, row, ends, this.#digest)
   }
 
   /** What happened; staged and pending policies never count here. */
@@ -78,21 +88,21 @@ export class CalicoNormalizer {
     if (!isText && action !== undefined && action !== null) return wrongType(FORMAT, 'action', 'allow or deny', action)
     const enforced = this.#enforced
     enforced.start()
-    if (isObject(record.policies)) {
-      // Older builds list all policies, staged ones among them.
-      const list = record.policies.enforced_policies ?? record.policies.all_policies
-      for (const text of Array.isArray(list) ? (list as readonly unknown[]) : NO_HITS) {
-        if (typeof text !== 'string') continue
-        const hit = this.#hits.read(text)
-        enforced.add(hit.index, hit.effect)
-      }
+    // Older builds list all policies, staged ones among them.
+    const list = isObject(record.policies) ? record.policies.enforced_policies ?? record.policies.all_policies : undefined
+    this.#enforcedTexts = Array.isArray(list) ? list : NO_HITS
+    this.#enforcedHits.length = 0
+    for (const text of this.#enforcedTexts) {
+      const hit = typeof text === 'string' ? this.#hits.read(text) : NO_HIT
+      enforced.add(hit.index, hit.effect)
+      this.#enforcedHits.push(hit)
     }
     if (!isText || action === '' || action === '-') return enforced.verdict('absent')
     return enforced.verdict(action === 'allow' || action === 'deny' ? action : 'other')
   }
 
   /** Level 2 and up lose outside addresses, level 3 destination ports; what else they drop (pod names, pod addresses, source ports) no policy needs. */
-  #noteAggregation(from: CalicoEnd, to: CalicoEnd, { lastAtUs, host }: CalicoWindow): void {
+  #noteAggregation(from: CalicoEnd, to: CalicoEnd, { lastAtUs, host }: CalicoRow): void {
     if (to.port === 0) this.#coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 3: destination ports are missing')
     else if ((from.type === 'net' && from.address.text === '') || (to.type === 'net' && to.address.text === '')) {
       this.#coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 2: outside addresses are missing')
@@ -113,8 +123,8 @@ export class CalicoNormalizer {
     const port = readPort(FORMAT, 'source_port', record.source_port)
     if (typeof port !== 'number') return port
     const labels = readList('source_labels', record.source_labels)
-    if (labels !== null && 'code' in labels) return labels
-    return { prefix: 'source', type, namespace, name, aggregate, labels, address, port }
+    if (!isLabelList(labels)) return labels
+    return { kind: 'said', prefix: 'source', type, namespace, name, aggregate, labels, address, port }
   }
 
   #readDestination(record: RawObject): CalicoEnd | Rejection {
@@ -131,31 +141,22 @@ export class CalicoNormalizer {
     const port = readPort(FORMAT, 'dest_port', record.dest_port)
     if (typeof port !== 'number') return port
     const labels = readList('dest_labels', record.dest_labels)
-    if (labels !== null && 'code' in labels) return labels
-    return { prefix: 'dest', type, namespace, name, aggregate, labels, address, port }
+    if (!isLabelList(labels)) return labels
+    return { kind: 'said', prefix: 'dest', type, namespace, name, aggregate, labels, address, port }
   }
 
   /** Rows have no id: everything that tells rows of one window apart. */
-  #digestRow(record: RawObject, row: CalicoRow, node: TextHash): void {
+  #digestFields(record: RawObject, from: CalicoEnd, to: CalicoEnd): void {
     const digest = this.#digest
-    digest.start(this.#seed)
-    digest.number(row.firstAtUs)
-    digest.number(row.lastAtUs)
-    digest.hash(node)
-    digest.hash(row.source.end.hash)
-    digest.hash(row.source.address.hash)
-    digest.hash(row.destination.end.hash)
-    digest.hash(row.destination.address.hash)
-    digest.number(row.destination.port)
-    digest.number(PROTOCOL_NUMBERS[row.protocol])
     digestText(digest, record.reporter)
     digestText(digest, record.action)
     digestText(digest, record.process_name)
     digestText(digest, record.dest_service_namespace)
     digestText(digest, record.dest_service_name)
     digestText(digest, record.dest_service_port)
-    digestText(digest, record.source_name_aggr)
-    digestText(digest, record.dest_name_aggr)
+    // The names of pods and network sets are in their ends.
+    if (from.type === 'hep' || from.type === 'net') digest.text(from.aggregate)
+    if (to.type === 'hep' || to.type === 'net') digest.text(to.aggregate)
     digestCount(digest, record.source_port)
     digestCount(digest, record.num_flows)
     digestCount(digest, record.num_flows_started)
@@ -180,7 +181,13 @@ export class CalicoNormalizer {
   #digestHits(value: unknown): void {
     const list: readonly unknown[] = Array.isArray(value) ? value : NO_HITS
     this.#digest.number(list.length)
-    for (const text of list) if (typeof text === 'string') this.#digest.hash(this.#hits.read(text).hash)
+    for (let i = 0; i < list.length; i++) {
+      const text = list[i]
+      const known = text === this.#enforcedTexts[i] ? this.#enforcedHits[i] : undefined
+      if (known !== undefined) this.#digest.hash(known.hash)
+      else if (typeof text === 'string') this.#digest.hash(this.#hits.read(text).hash)
+      else this.#digest.hash(NO_HIT.hash)
+    }
   }
 }
 

@@ -1,11 +1,10 @@
-import type { Ignored, ObservedVerdict, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
-import type { FlowRecord } from '../../flow/flow-record.ts'
+import type { FlowRecord, Ignored, ObservedVerdict, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
 import type { AddressCache, AddressInfo } from '../address-cache.ts'
 import { NO_ADDRESS } from '../address-cache.ts'
 import type { Digest } from '../digest.ts'
 import { checkTimeUs } from '../instant.ts'
 import { isPoliced, type Located } from '../orientation.ts'
-import { readCount } from '../ports.ts'
+import { PROTOCOL_NUMBERS, readCount } from '../ports.ts'
 import { ignored, reject, shown, wrongType } from '../problems.ts'
 
 /** Formats that Calico writes: they share types, reporters, protocols and names. */
@@ -90,21 +89,36 @@ export function readSeconds(format: CalicoFormat, field: string, value: unknown)
 
 /** Mixes a counter: -1 when it is absent or none. */
 export function digestCount(digest: Digest, value: unknown): void {
-  digest.number(readCount(value) ?? -1)
+  if (typeof value === 'number' && value >= 0 && (value | 0) === value) digest.number(value)
+  else digest.number(readCount(value) ?? -1)
 }
 
-/** What a row says of the connections between two ends, read and checked. */
+/** Mixes what both formats tell of a row and its ends. */
+export function digestRow(digest: Digest, row: CalicoRow, { source, destination }: CalicoEndPair): void {
+  digest.number(row.firstAtUs)
+  digest.number(row.lastAtUs)
+  digest.hash(source.end.hash)
+  digest.hash(destination.end.hash)
+  digest.number(destination.port)
+  digest.number(PROTOCOL_NUMBERS[row.protocol])
+}
+
+/** What a row says of the connections between two ends, read and checked, without the ends. */
 export interface CalicoRow {
-  readonly format: CalicoFormat
-  readonly source: Located
-  readonly destination: Located
   readonly protocol: Protocol
   readonly firstAtUs: number
   readonly lastAtUs: number
   readonly side: Side
   readonly observedVerdict: ObservedVerdict
-  readonly node: string
+  /** The node that reports; '' when the row does not tell. */
+  readonly host: string
   readonly flows: number
+}
+
+/** The two ends of a row, found. */
+export interface CalicoEndPair {
+  readonly source: Located
+  readonly destination: Located
 }
 
 /** Why a row between these ends makes no record, or `null`. */
@@ -117,11 +131,11 @@ export function problemOf(format: CalicoFormat, source: Located, destination: Lo
 }
 
 /** The record of a row without problems; `digest` is finished. */
-export function flowRecordOf(row: CalicoRow, digest: Digest): FlowRecord {
-  const { source, destination } = row
+export function flowRecordOf(format: CalicoFormat, row: CalicoRow, ends: CalicoEndPair, digest: Digest): FlowRecord {
+  const { source, destination } = ends
   return {
     kind: 'flow',
-    format: row.format,
+    format,
     firstAtUs: row.firstAtUs,
     lastAtUs: row.lastAtUs,
     initiator: source.end.identity,
@@ -136,7 +150,7 @@ export function flowRecordOf(row: CalicoRow, digest: Digest): FlowRecord {
     orientation: 'conntrack',
     side: row.side,
     observedVerdict: row.observedVerdict,
-    node: row.node,
+    node: row.host,
     flows: row.flows,
     digestHi: digest.a,
     digestLo: digest.b,

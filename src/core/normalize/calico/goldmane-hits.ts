@@ -5,6 +5,7 @@
 import type { Digest } from '../digest.ts'
 import { readCount } from '../ports.ts'
 import { isObject, type RawObject } from '../problems.ts'
+import { digestCount } from './calico-fields.ts'
 import type { EnforcedHits, HitEffect } from './policy-hits.ts'
 
 const NO_HITS: readonly unknown[] = []
@@ -46,7 +47,7 @@ function digestList(value: unknown, digest: Digest): void {
   for (const hit of list) {
     if (!isObject(hit)) continue
     digestHit(hit, digest)
-    digest.number(readCount(hit.policy_index ?? hit.policyIndex) ?? 0)
+    digestCount(digest, hit.policy_index ?? hit.policyIndex ?? 0)
     digest.number(ruleOf(hit.rule_index ?? hit.ruleIndex))
     // The end of a tier names the policy that led there.
     if (isObject(hit.trigger)) digestHit(hit.trigger, digest)
@@ -55,10 +56,10 @@ function digestList(value: unknown, digest: Digest): void {
 
 function digestHit(hit: RawObject, digest: Digest): void {
   digest.number(kindOf(hit))
+  digest.number(enumOf(ACTIONS, hit.action))
   digestText(digest, hit.namespace)
   digestText(digest, hit.name)
   digestText(digest, hit.tier)
-  digest.number(enumOf(ACTIONS, hit.action))
 }
 
 function digestText(digest: Digest, value: unknown): void {

@@ -6,15 +6,15 @@
  * integers are accepted in any mix. Invariants as calico-enterprise.ts; there are no addresses and no source ports. Field by field:
  * docs/sources/goldmane.md.
  */
-import type { ObservedVerdict, Outcome, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
+import type { ObservedVerdict, Outcome, Rejection, Side } from '../../flow/flow-record.ts'
 import { NO_ADDRESS } from '../address-cache.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
 import { checkTimeUs, InstantParser } from '../instant.ts'
 import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
-import { asFlows, PROTOCOL_NUMBERS, readCount, readPort } from '../ports.ts'
+import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
-import { CalicoEnds, type CalicoEnd, type CalicoType, type CalicoWindow } from './calico-ends.ts'
-import { digestCount, flowRecordOf, nameOf, problemOf, readProtocol, readSeconds, wrongName, type CalicoRow } from './calico-fields.ts'
+import { CalicoEnds, isLabelList, type CalicoEnd, type CalicoType } from './calico-ends.ts'
+import { digestCount, digestRow, flowRecordOf, nameOf, problemOf, readProtocol, readSeconds, wrongName, type CalicoEndPair, type CalicoRow } from './calico-fields.ts'
 import { digestHits, readEnforced } from './goldmane-hits.ts'
 import { EnforcedHits } from './policy-hits.ts'
 
@@ -66,38 +66,41 @@ export class GoldmaneReader implements RecordReader {
     if (lastAtUs < firstAtUs) return reject(FORMAT, 'bad-time', `end_time: ${shown(end)} is before start_time ${shown(flow.start_time ?? flow.startTime)}`)
     const flows = readFlows(flow)
     if (typeof flows !== 'number') return flows
-    return this.#between(flow, key, { protocol, firstAtUs, lastAtUs, side, observedVerdict, flows })
+    return this.#between(flow, key, { protocol, firstAtUs, lastAtUs, side, observedVerdict, host: '', flows })
   }
 
-  #between(flow: RawObject, key: RawObject, read: Reading): Outcome {
+  #between(flow: RawObject, key: RawObject, row: CalicoRow): Outcome {
     const from = readSource(flow, key)
-    if ('code' in from) return from
+    if (from.kind === 'rejected') return from
     const to = readDestination(flow, key)
-    if ('code' in to) return to
-    const window: CalicoWindow = { protocol: read.protocol, firstAtUs: read.firstAtUs, lastAtUs: read.lastAtUs, host: '' }
-    const source = this.#ends.source(from, window)
-    if ('code' in source) return source
-    const destination = this.#ends.destination(to, window, {
+    if (to.kind === 'rejected') return to
+    const source = this.#ends.source(from, row)
+    if (source.kind === 'rejected') return source
+    const destination = this.#ends.destination(to, row, {
       namespace: key.dest_service_namespace ?? key.destServiceNamespace, name: key.dest_service_name ?? key.destServiceName,
     })
-    if ('code' in destination) return destination
+    if (destination.kind === 'rejected') return destination
     const problem = problemOf(FORMAT, source, destination)
     if (problem !== null) return problem
-    const row: CalicoRow = { format: FORMAT, source, destination, node: '', ...read }
-    this.#digestFlow(flow, key, row)
-    this.#digest.text(from.aggregate)
-    this.#digest.text(to.aggregate)
-    this.#digest.finish()
-    return flowRecordOf(row, this.#digest)
+    const ends: CalicoEndPair = { source, destination }
+    this.#digest.start(this.#seed)
+    digestRow(this.#digest, row, ends)
+    this.#digest.number(SIDE_NUMBERS[row.side])
+    // The names of pods and network sets are in their ends.
+    if (from.type !== 'wep' && from.type !== 'ns') this.#digest.text(from.aggregate)
+    if (to.type !== 'wep' && to.type !== 'ns') this.#digest.text(to.aggregate)
+    this.#digestFields(flow, key)
+    return flowRecordOf(FORMAT, row, ends, this.#digest)
   }
 
   /** What happened: the key's action; pending hits are what staged policies would have done. */
   #readVerdict(key: RawObject): ObservedVerdict | Rejection {
-    const action = ACTIONS.get(key.action)
+    const action = key.action === 1 ? 'allow' : ACTIONS.get(key.action)
     if (action === undefined) return wrongType(FORMAT, 'action', 'Allow, Deny or Pass', key.action)
     this.#enforced.start()
     readEnforced(key.policies, this.#enforced)
-    return this.#enforced.verdict(action)
+    // Passed to the next tier: what happened there is in the hits.
+    return this.#enforced.verdict(action === 'pass' ? 'absent' : action)
   }
 
   #readTime(field: string, value: unknown): number | Rejection {
@@ -107,18 +110,10 @@ export class GoldmaneReader implements RecordReader {
     return problem === '' ? this.#instant.us : reject(FORMAT, problem, `${field}: ${shown(value)}`)
   }
 
-  /** Window, key and counters, without the id of a FlowResult, which changes with every restart. */
-  #digestFlow(flow: RawObject, key: RawObject, row: CalicoRow): void {
+  /** The rest of the key, and counters; not the id of a FlowResult, which changes with every restart. */
+  #digestFields(flow: RawObject, key: RawObject): void {
     const digest = this.#digest
-    digest.start(this.#seed)
-    digest.number(row.firstAtUs)
-    digest.number(row.lastAtUs)
-    digest.hash(row.source.end.hash)
-    digest.hash(row.destination.end.hash)
-    digest.number(row.destination.port)
-    digest.number(PROTOCOL_NUMBERS[row.protocol])
-    digest.text(row.side)
-    digest.text(String(ACTIONS.get(key.action)))
+    digest.number(ACTION_NUMBERS[ACTIONS.get(key.action) ?? 'absent'])
     digest.text(nameOf(key.dest_service_namespace ?? key.destServiceNamespace) ?? '')
     digest.text(nameOf(key.dest_service_name ?? key.destServiceName) ?? '')
     digest.text(nameOf(key.dest_service_port_name ?? key.destServicePortName) ?? '')
@@ -131,24 +126,18 @@ export class GoldmaneReader implements RecordReader {
     digestCount(digest, flow.packets_out ?? flow.packetsOut ?? 0)
     digestCount(digest, flow.bytes_in ?? flow.bytesIn ?? 0)
     digestCount(digest, flow.bytes_out ?? flow.bytesOut ?? 0)
+    digest.finish()
   }
 }
 
-/** What is read before the ends. */
-interface Reading {
-  readonly protocol: Protocol
-  readonly firstAtUs: number
-  readonly lastAtUs: number
-  readonly side: Side
-  readonly observedVerdict: ObservedVerdict
-  readonly flows: number
-}
+/** For digests. */
+const SIDE_NUMBERS: Readonly<Record<Side, number>> = { unknown: 0, client: 1, server: 2 }
+const ACTION_NUMBERS = { absent: 0, allow: 1, deny: 2, pass: 3 } as const
 
-const ACTIONS = new Map<unknown, 'allow' | 'deny' | 'absent' | 'other'>([
+const ACTIONS = new Map<unknown, 'allow' | 'deny' | 'absent' | 'pass'>([
   [undefined, 'absent'], [null, 'absent'], [0, 'absent'], ['0', 'absent'], ['', 'absent'], ['-', 'absent'], ['ActionUnspecified', 'absent'],
   [1, 'allow'], ['1', 'allow'], ['Allow', 'allow'], ['allow', 'allow'], [2, 'deny'], ['2', 'deny'], ['Deny', 'deny'], ['deny', 'deny'],
-  // Passed to the next tier: what happened there is in the hits.
-  [3, 'absent'], ['3', 'absent'], ['Pass', 'absent'], ['pass', 'absent'],
+  [3, 'pass'], ['3', 'pass'], ['Pass', 'pass'], ['pass', 'pass'],
 ])
 
 const SIDES = new Map<unknown, Side>([
@@ -157,6 +146,8 @@ const SIDES = new Map<unknown, Side>([
 ])
 
 function readSide(value: unknown): Side | Rejection {
+  if (value === 1) return 'client'
+  if (value === 2) return 'server'
   return SIDES.get(value) ?? wrongType(FORMAT, 'reporter', 'Src or Dst', value)
 }
 
@@ -192,9 +183,9 @@ function readSource(flow: RawObject, key: RawObject): CalicoEnd | Rejection {
   const type = typeOf(key.source_type ?? key.sourceType, namespace, name)
   if (type === undefined) return wrongType(FORMAT, 'source_type', 'an endpoint type', key.source_type ?? key.sourceType)
   const labels = readLabels('source_labels', flow.source_labels ?? flow.sourceLabels)
-  if (labels !== null && 'code' in labels) return labels
+  if (!isLabelList(labels)) return labels
   const aggregate = type === 'net' ? NETWORKS.get(name) ?? name : name
-  return { prefix: 'source', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port: 0 }
+  return { kind: 'said', prefix: 'source', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port: 0 }
 }
 
 function readDestination(flow: RawObject, key: RawObject): CalicoEnd | Rejection {
@@ -208,9 +199,9 @@ function readDestination(flow: RawObject, key: RawObject): CalicoEnd | Rejection
   const port = readPort(FORMAT, 'dest_port', key.dest_port ?? key.destPort)
   if (typeof port !== 'number') return port
   const labels = readLabels('dest_labels', flow.dest_labels ?? flow.destLabels)
-  if (labels !== null && 'code' in labels) return labels
+  if (!isLabelList(labels)) return labels
   const aggregate = type === 'net' ? NETWORKS.get(name) ?? name : name
-  return { prefix: 'dest', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port }
+  return { kind: 'said', prefix: 'dest', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port }
 }
 
 /** Labels that all pods of the aggregate share; `null` when there are none: Goldmane leaves out an empty list. */

@@ -14,7 +14,7 @@ import { hashText, type TextHash } from '../digest.ts'
 export type HitEffect = 'allow' | 'deny' | 'none'
 
 /** One hit of an Enterprise row. */
-interface TextHit {
+export interface TextHit {
   /** Place in the order of evaluation. */
   readonly index: number
   readonly effect: HitEffect
