@@ -81,6 +81,10 @@ export const SETTINGS = {
     name: 'FLOWFENCE_OWN_WORKLOADS', parse: workloadList, fallback: [] as readonly string[], defaultText: 'none',
     effect: 'Comma list of the collector\'s own workloads (shippers, Kafka, flowfence), each as namespace or namespace/workload: what they send each other is ignored.',
   } satisfies Setting<readonly string[]>,
+  labelRules: {
+    name: 'FLOWFENCE_LABEL_RULES', parse: (text: string) => text, fallback: undefined, defaultText: 'the built-in rules',
+    effect: 'YAML file that says which label keys tell workloads apart, for all namespaces and for single ones (docs/label-rules.md).',
+  } satisfies Setting<string | undefined>,
   databaseConnections: {
     name: 'FLOWFENCE_DATABASE_CONNECTIONS', parse: wholeNumber(2, 200), fallback: 10, defaultText: '10',
     effect: 'Connections to PostgreSQL at most. More: more requests at once; fewer: less memory on the server (about 10 MB each).',

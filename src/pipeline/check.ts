@@ -11,6 +11,7 @@ import type { NetworkPolicy } from '../core/policy/network-policy.ts'
 import type { CheckDocument, InputError } from '../core/report/check-document.ts'
 import { createEndDescriber } from '../core/report/eval-ends.ts'
 import { findDenied } from '../core/report/find-denied.ts'
+import { contentDigest, identityMapView } from './identity-map.ts'
 import { viewTraffic, windowOf } from './observed-traffic.ts'
 import type { ObservedTraffic } from './observed-traffic.ts'
 
@@ -37,6 +38,7 @@ export function check(observed: ObservedTraffic, input: CheckInput): CheckDocume
     schema: 'flowfence.check/v1',
     cluster: input.cluster,
     window: windowOf(observed),
+    identityMap: identityMapView(rules, input.cluster, observed.identityMapVersions?.get(contentDigest(rules)) ?? null),
     totals,
     findings,
     inputErrors: input.inputErrors ?? [],

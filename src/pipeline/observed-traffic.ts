@@ -3,7 +3,9 @@ import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { snapshotIdentities } from '../core/cluster/snapshot-identities.ts'
 import type { ObservedEdge } from '../core/flow/edge.ts'
 import { buildIdentityMap } from '../core/flow/identity-map.ts'
-import type { LabelRules } from '../core/flow/label-rules.ts'
+import type { IdentityMap } from '../core/flow/identity-map.ts'
+import type { Identity } from '../core/flow/identity.ts'
+import type { LabelRulesConfig } from '../core/flow/label-rules.ts'
 import { buildTraffic } from '../core/flow/traffic.ts'
 import type { Listeners, TrafficEdge } from '../core/flow/traffic.ts'
 import { groupWorkloads } from '../core/flow/workloads.ts'
@@ -11,7 +13,8 @@ import type { WorkloadIndex } from '../core/flow/workloads.ts'
 import type { Queryable } from '../store/db/database.ts'
 import { findCluster } from '../store/read/select-clusters.ts'
 import { selectEdges, selectObservedRange } from '../store/read/select-edges.ts'
-import { selectPodNetworks } from '../store/read/select-identities.ts'
+import { selectIdentities, selectPodNetworks } from '../store/read/select-identities.ts'
+import { identityMapVersions } from './identity-map.ts'
 
 /** What was observed in a range, from files or from the store; the input of recommend and check. */
 export interface ObservedTraffic {
@@ -21,6 +24,12 @@ export interface ObservedTraffic {
   /** The range asked for, or what the flows span; microseconds. `null` when nothing was observed. */
   readonly sinceUs: number | null
   readonly untilUs: number | null
+  /** The rules to read identities by; the default ones where absent. */
+  readonly labelRules?: LabelRulesConfig
+  /** Everybody the store ever saw in the cluster, also outside the range: so that the identity map does not depend on the range. */
+  readonly identities?: readonly Identity[]
+  /** Versions of the identity map in the store, by content digest. */
+  readonly identityMapVersions?: ReadonlyMap<string, number>
 }
 
 export interface StoreRange {
@@ -28,6 +37,7 @@ export interface StoreRange {
   readonly cluster?: string
   readonly sinceUs?: number
   readonly untilUs?: number
+  readonly labelRules?: LabelRulesConfig
 }
 
 /** What the store holds of a cluster in [since, until); without bounds, everything kept. Says which cluster it is. */
@@ -38,6 +48,8 @@ export async function observeStore(database: Queryable, range: StoreRange): Prom
   const observed = await selectObservedRange(database, cluster.id)
   return {
     cluster: cluster.name, clusterId: cluster.id, edges, podNetworks,
+    identities: await selectIdentities(database, cluster.id), identityMapVersions: await identityMapVersions(database, cluster.id),
+    ...(range.labelRules === undefined ? {} : { labelRules: range.labelRules }),
     sinceUs: range.sinceUs ?? observed?.sinceUs ?? null, untilUs: range.untilUs ?? observed?.untilUs ?? null,
   }
 }
@@ -50,16 +62,23 @@ export function windowOf({ sinceUs, untilUs }: ObservedTraffic): { since: string
 
 /** Observed edges read as traffic between workloads. */
 export interface TrafficView {
-  readonly rules: LabelRules
+  readonly rules: IdentityMap
   readonly workloads: WorkloadIndex
   readonly traffic: readonly TrafficEdge[]
+}
+
+/** Which labels are identity, by the configured rules and by all that is known of the cluster's pods. */
+export function readIdentityMap(observed: ObservedTraffic, cluster: string, snapshot?: ClusterSnapshot): IdentityMap {
+  const known = snapshot === undefined ? [] : snapshotIdentities(snapshot, cluster)
+  const seen = observed.edges.flatMap((e) => [e.from, e.to])
+  return buildIdentityMap([...seen, ...(observed.identities ?? []), ...known], observed.labelRules)
 }
 
 /** Applies label rules, groups identities into workloads and orients edges; cluster state adds workloads that were silent. */
 export function viewTraffic(observed: ObservedTraffic, cluster: string, snapshot?: ClusterSnapshot): TrafficView {
   const known = snapshot === undefined ? [] : snapshotIdentities(snapshot, cluster)
   const identities = [...observed.edges.flatMap((e) => [e.from, e.to]), ...known]
-  const rules = buildIdentityMap(identities)
+  const rules = readIdentityMap(observed, cluster, snapshot)
   const workloads = groupWorkloads(identities, rules)
   return { rules, workloads, traffic: buildTraffic(observed.edges, workloads, declaredListeners(cluster, snapshot)) }
 }

@@ -7,6 +7,7 @@ import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { compileAddressProblem } from '../core/generate/address-problem.ts'
 import { generatePolicies } from '../core/generate/generate.ts'
 import type { RecommendationDocument } from '../core/generate/recommendation.ts'
+import { contentDigest, identityMapView } from './identity-map.ts'
 import { viewTraffic, windowOf } from './observed-traffic.ts'
 import type { ObservedTraffic } from './observed-traffic.ts'
 
@@ -19,7 +20,7 @@ export interface RecommendOptions {
 
 export function recommend(observed: ObservedTraffic, options: RecommendOptions): RecommendationDocument {
   const { cluster, namespace, snapshot } = options
-  const { workloads, traffic } = viewTraffic(observed, cluster, snapshot)
+  const { workloads, rules, traffic } = viewTraffic(observed, cluster, snapshot)
   const generated = generatePolicies(traffic, workloads.workloads, {
     cluster,
     addressProblem: compileAddressProblem(observed.podNetworks, snapshot),
@@ -29,6 +30,7 @@ export function recommend(observed: ObservedTraffic, options: RecommendOptions):
     schema: 'flowfence.recommendation/v1',
     cluster,
     window: windowOf(observed),
+    identityMap: identityMapView(rules, cluster, observed.identityMapVersions?.get(contentDigest(rules)) ?? null),
     policies: generated.policies,
     certificate: generated.certificate,
     evidence: generated.evidence,

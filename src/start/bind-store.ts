@@ -1,10 +1,12 @@
 import type { RecommendationDocument } from '../core/generate/recommendation.ts'
+import type { LabelRulesConfig } from '../core/flow/label-rules.ts'
 import type { ApiStore, ReadinessCheck } from '../deliver/api/context.ts'
 import type { Store } from '../deliver/cli/context.ts'
 import { readIngestStatus } from '../pipeline/ingest-status.ts'
 import type { LimitOptions } from '../pipeline/cluster-limits.ts'
 import { createIngester } from '../pipeline/ingest.ts'
 import type { Ingester } from '../pipeline/ingest.ts'
+import { versionIdentityMap } from '../pipeline/identity-map.ts'
 import { observeStore } from '../pipeline/observed-traffic.ts'
 import { syncCluster, withoutBallast } from '../pipeline/sync.ts'
 import type { Database } from '../store/db/database.ts'
@@ -24,6 +26,7 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     migrations,
     close: () => opened.close(),
     observe: (query) => observeStore(database, query),
+    versionIdentityMap: (cluster, map) => versionIdentityMap(database, map, { cluster, nowUs: nowUs() }),
     saveRecommendation: (cluster, document) => save(database, cluster, document),
     ingestFiles: async ({ paths, cluster, onProgress }) => {
       const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
@@ -55,9 +58,9 @@ async function save(database: Database, cluster: string, document: Recommendatio
 }
 
 /** The service's view of an opened database; bodies go to the cluster of the ingester. */
-export function bindApiStore(database: Database, ingester: Ingester, maxBodyBytes: number): ApiStore {
+export function bindApiStore(database: Database, ingester: Ingester, { maxBodyBytes, labelRules }: { maxBodyBytes: number; labelRules: LabelRulesConfig }): ApiStore {
   return {
-    observe: (query) => observeStore(database, query),
+    observe: (query) => observeStore(database, { ...query, labelRules }),
     ingestBody: ({ chunks, ...rest }) => ingester.ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, ...rest }),
     savedRecommendations: async ({ cluster, limit, before }) => selectRecommendations(database, { clusterId: (await findCluster(database, cluster)).id, limit, before }),
     savedRecommendation: async ({ cluster, id }) => selectRecommendation(database, { clusterId: (await findCluster(database, cluster)).id, id }),

@@ -63,7 +63,7 @@ function createContext(config: Config, output: Output, shutdown: Shutdown): CliC
   return {
     version, output, signal, nowUs,
     stdin: process.stdin,
-    settings: { cluster: config.cluster, podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads },
+    settings: { cluster: config.cluster, labelRules: config.labelRules, podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads },
     examples: fileURLToPath(new URL('../../examples', import.meta.url)),
     openStore: async () => bindCliStore(await open(logger('warn'), COMMAND_PATIENCE_MS), { podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), signal }),
     serve: async (request) => {

@@ -1,8 +1,10 @@
 /** Composition of the service: database, ingester, API, housekeeping. Used by `serve` and by the demo. */
 import { Readable } from 'node:stream'
+import { DEFAULT_LABEL_RULES } from '../core/flow/label-rules.ts'
 import { createApp } from '../deliver/api/app.ts'
 import { startServer } from '../deliver/api/server.ts'
 import type { RunningServer } from '../deliver/api/server.ts'
+import { loadLabelRules } from '../manifests/load-label-rules.ts'
 import { loadPolicies } from '../manifests/load-policies.ts'
 import { createMetrics } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -36,6 +38,7 @@ const DATABASE_PATIENCE_MS = 15_000
 
 export async function startService(database: Database, { config, version, logger }: ServiceOptions): Promise<Service> {
   const apiKey = config.apiKey?.reveal()
+  const labelRules = config.labelRules === undefined ? DEFAULT_LABEL_RULES : await loadLabelRules(config.labelRules)
   const ingester = await createIngester(database, {
     cluster: config.cluster, podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), nowUs,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
@@ -43,7 +46,7 @@ export async function startService(database: Database, { config, version, logger
   let port = 0
   const app = createApp({
     version, logger, apiKey, cluster: config.cluster, metrics: createMetrics(),
-    store: bindApiStore(database, ingester, config.bodyLimitBytes),
+    store: bindApiStore(database, ingester, { maxBodyBytes: config.bodyLimitBytes, labelRules }),
     readPolicies: readManifestText,
     bodyLimitBytes: config.bodyLimitBytes, ingestConcurrency: config.ingestConcurrency, port: () => port,
   })

@@ -10,7 +10,7 @@ describe('settings', () => {
     expect(warnings).toEqual([])
     expect(config).toEqual({
       databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
-      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], ownWorkloads: [], databaseConnections: 10,
+      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10,
     })
     expect(Object.isFrozen(config)).toBe(true)
   })

@@ -1,4 +1,5 @@
 import type { EdgeView } from '../flow/edge-view.ts'
+import type { IdentityMapView } from '../flow/identity-map-view.ts'
 
 /** Why evidence did not become a rule; closed list, each with a text for people. */
 export type ReviewCode =
@@ -70,6 +71,8 @@ export interface RecommendationDocument {
   readonly schema: 'flowfence.recommendation/v1'
   readonly cluster: string
   readonly window: { readonly since: string | null; readonly until: string | null }
+  /** Which labels were taken for identity. */
+  readonly identityMap: IdentityMapView
   /** Kubernetes NetworkPolicy objects, sorted by namespace and name. */
   readonly policies: readonly Readonly<Record<string, unknown>>[]
   readonly certificate: Certificate

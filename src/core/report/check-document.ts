@@ -1,4 +1,5 @@
 import type { EdgeView } from '../flow/edge-view.ts'
+import type { IdentityMapView } from '../flow/identity-map-view.ts'
 
 /** One side of a verdict (CONTRACTS "Side"). */
 export interface SideView {
@@ -30,6 +31,8 @@ export interface CheckDocument {
   readonly schema: 'flowfence.check/v1'
   readonly cluster: string
   readonly window: { readonly since: string | null; readonly until: string | null }
+  /** Which labels were taken for identity. */
+  readonly identityMap: IdentityMapView
   readonly totals: { readonly evaluated: number; readonly allowed: number; readonly denied: number; readonly uncertain: number }
   readonly findings: readonly Finding[]
   readonly inputErrors: readonly InputError[]

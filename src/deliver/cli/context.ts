@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { RecommendationDocument } from '../../core/generate/recommendation.ts'
+import type { IdentityMap } from '../../core/flow/identity-map.ts'
 import type { IngestProgress } from '../../pipeline/ingest.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
 import type { ReplayReport } from '../../pipeline/replay-letters.ts'
@@ -14,6 +15,8 @@ export interface Store {
   /** Names of the migrations that ran when it was opened. */
   readonly migrations: readonly string[]
   observe(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number }): Promise<ObservedTraffic>
+  /** The version of an identity map; saves it where its content is new. */
+  versionIdentityMap(cluster: string, map: IdentityMap): Promise<number>
   saveRecommendation(cluster: string, document: RecommendationDocument): Promise<void>
   ingestFiles(request: { readonly paths: readonly string[]; readonly cluster: string; readonly onProgress: (progress: IngestProgress) => void }): Promise<IngestReport>
   /** Reads dead letters again; see pipeline/replay-letters.ts. */
@@ -66,7 +69,7 @@ export interface CliContext {
   readonly version: string
   readonly output: Output
   readonly stdin: Readable
-  readonly settings: { readonly cluster: string; readonly podCidrs: readonly string[]; readonly ownWorkloads: readonly string[] }
+  readonly settings: { readonly cluster: string; readonly labelRules: string | undefined; readonly podCidrs: readonly string[]; readonly ownWorkloads: readonly string[] }
   /** Folder of the examples that come with the program. */
   readonly examples: string
   readonly nowUs: () => number

@@ -72,6 +72,7 @@ export function observationFlags(nowUs: () => number): Option[] {
     new Option('--until <time>', 'end of the range, not included').argParser(parseMoment(nowUs)),
     new Option('--cluster-state <path...>', 'files or folders of Kubernetes objects (kubectl get ns,nodes,pods,svc -A -o yaml): better names, named ports, silent workloads'),
     new Option('--pod-cidr <network...>', 'networks in which pods live: an unnamed address in them is an unknown pod, never an outside address').argParser(parseCidrFlag),
+    new Option('--label-rules <file>', 'YAML file of label rules: which label keys tell workloads apart (default: FLOWFENCE_LABEL_RULES, else the built-in rules)'),
     new Option('--strict', 'exit with 2 when any part of the input was bad'),
   ]
 }

@@ -4,10 +4,13 @@ import { formatTimeUs } from '../../core/base/time.ts'
 import type { ClusterSnapshot } from '../../core/cluster/snapshot.ts'
 import type { NetworkPolicy } from '../../core/policy/network-policy.ts'
 import type { InputError } from '../../core/report/check-document.ts'
+import { loadLabelRules } from '../../manifests/load-label-rules.ts'
 import { loadPolicies } from '../../manifests/load-policies.ts'
 import { loadSnapshot } from '../../manifests/load-snapshot.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
+import { contentDigest } from '../../pipeline/identity-map.ts'
 import { observeFiles } from '../../pipeline/observe-files.ts'
+import { readIdentityMap } from '../../pipeline/observed-traffic.ts'
 import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
 import { renderIngestCounts } from '../render/ingest-text.ts'
 import { escapeText } from '../render/escape-text.ts'
@@ -26,6 +29,7 @@ export interface ObservationFlags extends RangeFlags {
   readonly namespace?: string
   readonly clusterState?: readonly string[]
   readonly podCidr?: readonly string[]
+  readonly labelRules?: string
   readonly strict?: boolean
 }
 
@@ -46,12 +50,22 @@ export async function withStoreUnlessFlows<T>(flags: ObservationFlags, context: 
   }
 }
 
-/** Flows of `--flows`, else of the database. AppError when nothing usable is in them. */
-export async function readFlows(flags: ObservationFlags, context: CliContext, store: Store | undefined): Promise<Observation> {
+/** Flows of `--flows`, else of the database, with the label rules to read them by. AppError when nothing usable is in them. */
+export async function readFlows(flags: ObservationFlags, context: CliContext, store: Store | undefined, state?: ClusterState): Promise<Observation> {
   const cluster = flags.cluster ?? context.settings.cluster
+  const rulesFile = flags.labelRules ?? context.settings.labelRules
+  // Before flows are read for nothing.
+  const labelRules = rulesFile === undefined ? undefined : await loadLabelRules(rulesFile)
   const observation = store === undefined ? await readFiles(flags.flows ?? [], flags, context) : await readStore(store, cluster, flags)
   requireNamespace(observation.observed, flags.namespace)
-  return { cluster, ...observation }
+  const observed = labelRules === undefined ? observation.observed : { ...observation.observed, labelRules }
+  return { cluster, ...observation, observed: store === undefined ? observed : await withSavedMap(observed, cluster, { store, state }) }
+}
+
+/** Saves the identity map of a reading of the store, so that documents can name its version. */
+async function withSavedMap(observed: ObservedTraffic, cluster: string, { store, state }: { store: Store; state: ClusterState | undefined }): Promise<ObservedTraffic> {
+  const map = readIdentityMap(observed, cluster, state?.snapshot)
+  return { ...observed, identityMapVersions: new Map([[contentDigest(map), await store.versionIdentityMap(cluster, map)]]) }
 }
 
 async function readFiles(paths: readonly string[], flags: ObservationFlags, context: CliContext): Promise<Omit<Observation, 'cluster'>> {

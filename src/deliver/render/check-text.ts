@@ -3,6 +3,7 @@ import { countText, endText, portText } from './edge-text.ts'
 import { escapeText } from './escape-text.ts'
 import { renderInputErrors } from './input-error-text.ts'
 import { renderTable } from './text-table.ts'
+import { identityMapText } from './identity-map-text.ts'
 import { windowText } from './window-text.ts'
 import { wrapText } from './wrap-text.ts'
 
@@ -13,6 +14,7 @@ export function renderCheckText(document: CheckDocument): string {
     wrapText(`Check of cluster ${escapeText(document.cluster)}, ${windowText(document.window)}`)
       + `  ${countText(totals.evaluated, 'connection')} evaluated: ${totals.allowed} allowed, ${totals.denied} would be denied, ${totals.uncertain} uncertain`,
     ...(['denied', 'uncertain'] as const).map((verdict) => section(verdict, findings.filter((f) => f.verdict === verdict))),
+    identityMapText(document.identityMap).trimEnd(),
     renderInputErrors(inputErrors).trimEnd(),
   ]
   return `${sections.filter((s) => s !== '').join('\n\n')}\n`

@@ -4,6 +4,7 @@ import { countText } from './edge-text.ts'
 import { escapeText } from './escape-text.ts'
 import { renderRefused, renderReview } from './review-text.ts'
 import { renderTable } from './text-table.ts'
+import { identityMapText } from './identity-map-text.ts'
 import { windowText } from './window-text.ts'
 import { wrapText } from './wrap-text.ts'
 
@@ -13,6 +14,7 @@ export function renderRecommendationText(document: RecommendationDocument): stri
     wrapText(`Recommendation for cluster ${escapeText(document.cluster)}, ${windowText(document.window)}`).trimEnd(),
     `Policies (${document.policies.length}; print them with -o yaml; evidence counts the connections behind the rules)\n${policyTable(document)}`.trimEnd(),
     `Certificate\n${renderCertificate(document.certificate)}`.trimEnd(),
+    identityMapText(document.identityMap).trimEnd(),
     `Review (${document.review.length})\n${renderReview(document.review)}`.trimEnd(),
     renderRefused(document.refused).trimEnd(),
   ]

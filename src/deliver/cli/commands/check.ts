@@ -40,7 +40,7 @@ Examples:
       checkStdin(flags)
       const { policies, inputErrors: policyErrors } = await readPolicies(requireFlag(flags.policies, '--policies PATH...'), context)
       const state = await readClusterState(flags.clusterState, context)
-      const { observed, cluster, inputErrors } = await withStoreUnlessFlows(flags, context, (store) => readFlows(flags, context, store))
+      const { observed, cluster, inputErrors } = await withStoreUnlessFlows(flags, context, (store) => readFlows(flags, context, store, state))
       const document = check(observed, {
         cluster, policies, includeDenied: flags.includeDenied ?? false, inputErrors: [...policyErrors, ...(state?.inputErrors ?? []), ...inputErrors],
         ...(flags.namespace === undefined ? {} : { namespace: flags.namespace }),

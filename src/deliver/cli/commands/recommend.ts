@@ -40,7 +40,7 @@ Examples:
     .action(async (flags: RecommendFlags) => {
       const state = await readClusterState(flags.clusterState, context)
       const { document, errors } = await withStoreUnlessFlows(flags, context, async (store) => {
-        const { observed, cluster, inputErrors } = await readFlows(flags, context, store)
+        const { observed, cluster, inputErrors } = await readFlows(flags, context, store, state)
         const computed = recommend(observed, {
           cluster,
           ...(flags.namespace === undefined ? {} : { namespace: flags.namespace }),
