@@ -12,7 +12,7 @@ const YEAR_2000_US = 946_684_800_000_000
 /** Beyond, a double no longer holds microseconds. */
 const YEAR_2255_US = Number.MAX_SAFE_INTEGER
 // eslint-disable-next-line no-control-regex -- control characters are what is searched for.
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f]/
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff]/u
 const checked = new WeakSet<Identity>()
 
 /** The first thing that is wrong with an outcome; `undefined` when all is well. */
@@ -65,9 +65,9 @@ function isTime(timeUs: number): boolean {
 
 /** Not too long, no NUL, no half of a surrogate pair. */
 function isStorable(text: string): boolean {
-  return typeof text === 'string' && text.length <= 1024 && !text.includes('\0') && text.isWellFormed()
+  return typeof text === 'string' && text.length <= 1024 && !/[\0\ud800-\udfff]/u.test(text)  
 }
 
 function isShown(text: string): boolean {
-  return text.length <= 200 && !UNPRINTABLE.test(text) && text.isWellFormed()
+  return text.length <= 200 && !UNPRINTABLE.test(text)
 }
