@@ -35,6 +35,8 @@ export class EndResolver {
   readonly #cluster: string
   readonly #identities: IdentityCache
   readonly #history: () => ClusterHistory
+  /** Ends made of state's pods; state gives the same object as long as it knows the same of the pod. */
+  readonly #stateEnds = new WeakMap<HistoryPod, End>()
 
   constructor(cluster: string, identities: IdentityCache, history: () => ClusterHistory) {
     this.#cluster = cluster
@@ -79,8 +81,11 @@ export class EndResolver {
 
   /** A pod that the record names. Labels and controller come from state where it knows the pod, else the controller from its name. */
   pod(named: NamedPod, atUs: number): End {
-    const known = this.knownPod(named.namespace, named.name, atUs)
-    if (known !== undefined) return known
+    return this.knownPod(named.namespace, named.name, atUs) ?? this.namedOnly(named)
+  }
+
+  /** A pod of which nothing is known but what the record says. */
+  namedOnly(named: NamedPod): End {
     const workload = named.workload ?? deriveWorkload(named.name)
     return endOf(this.#identities.intern({
       kind: 'pod', cluster: this.#cluster, namespace: named.namespace, labels: {}, namespaceLabels: {}, labelQuality: 'none', workload,
@@ -100,6 +105,14 @@ export class EndResolver {
   }
 
   #stateEnd(pod: HistoryPod): End {
+    const known = this.#stateEnds.get(pod)
+    if (known !== undefined) return known
+    const end = this.#makeStateEnd(pod)
+    this.#stateEnds.set(pod, end)
+    return end
+  }
+
+  #makeStateEnd(pod: HistoryPod): End {
     // Pods on the host's network share the node's address: no policy selects them.
     if (pod.hostNetwork) return this.#identities.special('node')
     const hasLabels = Object.keys(pod.labels).length > 0

@@ -35,9 +35,15 @@ export const ORIENTATION_TABLE: readonly OrientationRow[] = [
   { format: 'calico-enterprise', shows: 'every row', evidence: 'conntrack', initiator: 'source' },
   { format: 'goldmane', shows: 'every flow', evidence: 'conntrack', initiator: 'source' },
   { format: 'antrea', shows: 'every record', evidence: 'conntrack', initiator: 'source' },
+  // FLP's own connection tracking takes who was seen first for the initiator.
+  { format: 'netobserv', shows: 'connection record, destination port below 32768', evidence: 'conntrack', initiator: 'source' },
+  { format: 'netobserv', shows: 'connection record, destination port from 32768 on', evidence: 'unoriented', initiator: 'not known' },
   // Packets of one direction, flags of all of them or-ed.
   { format: 'netobserv', shows: 'SYN without SYN_ACK', evidence: 'tcp-flags', initiator: 'source' },
-  { format: 'netobserv', shows: 'SYN_ACK', evidence: 'tcp-flags', initiator: 'destination' },
+  { format: 'netobserv', shows: 'SYN_ACK without SYN', evidence: 'tcp-flags', initiator: 'destination' },
+  // A Service's address is only ever dialled: as source it is an answer that was translated back.
+  { format: 'netobserv', shows: 'destination is a Service', evidence: 'conntrack', initiator: 'source' },
+  { format: 'netobserv', shows: 'source is a Service', evidence: 'conntrack', initiator: 'destination' },
   { format: 'netobserv', shows: 'none of these', evidence: 'unoriented', initiator: 'not known' },
   // Built from Hubble's policy-verdict events.
   { format: 'gke', shows: 'every record', evidence: 'verdict-event', initiator: 'source' },

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
 import { FLOW_FORMATS, type FlowFormat, type FlowRecord } from '../../../src/core/flow/flow-record.ts'
 import { createNormalizer } from '../../../src/core/normalize/normalizer.ts'
@@ -51,7 +52,15 @@ const RECORDS: Readonly<Record<FlowFormat, Readonly<Record<string, Json>>>> = {
   'calico-enterprise': { 'every row': calico },
   goldmane: { 'every flow': goldmane },
   antrea: { 'every record': antrea },
-  netobserv: { 'SYN without SYN_ACK': netobserv({ Flags: 2 }), SYN_ACK: netobserv({ Flags: 256 }), 'none of these': netobserv({}) },
+  netobserv: {
+    'connection record, destination port below 32768': netobserv({ _RecordType: 'newConnection', _HashId: 'a1' }),
+    'connection record, destination port from 32768 on': netobserv({ _RecordType: 'newConnection', _HashId: 'a1', DstPort: 50_051 }),
+    'SYN without SYN_ACK': netobserv({ Flags: 2 }),
+    'SYN_ACK without SYN': netobserv({ Flags: 256 }),
+    'destination is a Service': netobserv({ DstK8S_Type: 'Service', DstK8S_Name: 'db', DstK8S_OwnerType: 'Service', DstK8S_OwnerName: 'db' }),
+    'source is a Service': netobserv({ SrcK8S_Type: 'Service', SrcK8S_Name: 'web', SrcK8S_OwnerType: 'Service', SrcK8S_OwnerName: 'web' }),
+    'none of these': netobserv({}),
+  },
   gke: { 'every record': gke },
   'aws-vpc-cni': { 'destination is a Service': aws(50_051, '10.96.0.5'), 'destination port below 32768': aws(32_767), 'destination port from 32768 on': aws(32_768) },
 }
@@ -114,4 +123,13 @@ test('what one record does not prove keeps both ports', () => {
     const record = flowOf(RECORDS[row.format][row.shows])
     expect([record.initiatorPort > 0, record.port > 0]).toEqual([true, true])
   }
+})
+
+test('the decision record shows the same table', () => {
+  const page = readFileSync(new URL('../../../docs/decisions/0005-orientation.md', import.meta.url), 'utf8')
+  const names: Readonly<Record<FlowFormat, string>> = {
+    hubble: 'Hubble', 'calico-enterprise': 'Calico Enterprise', goldmane: 'Goldmane', antrea: 'Antrea', netobserv: 'NetObserv', gke: 'GKE', 'aws-vpc-cni': 'AWS VPC CNI',
+  }
+  const rows = ORIENTATION_TABLE.map(({ format, shows, evidence, initiator }, i) => `| ${ORIENTATION_TABLE[i - 1]?.format === format ? '' : `${names[format]} `}| ${shows} | ${evidence} | ${initiator} |`)
+  expect(page.split('\n').filter((line) => rows.includes(line))).toEqual(rows)
 })

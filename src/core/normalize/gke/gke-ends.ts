@@ -3,6 +3,7 @@ import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
 import { hashText, type TextHash } from '../digest.ts'
 import type { NamedPod } from '../end-resolver.ts'
+import type { End } from '../identity-cache.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import type { Located } from '../orientation.ts'
 import { deriveController } from '../pod-name.ts'
@@ -20,6 +21,8 @@ interface Question {
 /** A pod as the log names it; remembered, so that a known pod costs a lookup. */
 interface Named {
   readonly pod: NamedPod
+  /** Where state does not know it. */
+  readonly end: End
   readonly kind: unknown
   readonly workload: unknown
   readonly hash: TextHash
@@ -47,7 +50,7 @@ export class GkeEnds {
     const { address, port } = question
     if (!isObject(value)) return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
     const known = this.#known(value)
-    if (known !== undefined) return { end: this.#context.resolver.pod(known.pod, question.atUs), address, port, isService: false }
+    if (known !== undefined) return this.#locate(known, question)
     for (const name of TEXT_FIELDS) {
       const text = value[name]
       if (text !== undefined && text !== null && (typeof text !== 'string' || !isStorable(text))) return wrongType('gke', `${field}.${name}`, 'a name', text)
@@ -55,7 +58,7 @@ export class GkeEnds {
     if (isNamed(value.pod_name)) {
       const namespace = namespaceOf(value)
       if (namespace === '') return reject('gke', 'missing-field', `${field}.pod_namespace: absent`)
-      return { end: this.#context.resolver.pod(this.#remember(value, namespace, value.pod_name).pod, question.atUs), address, port, isService: false }
+      return this.#locate(this.#remember(value, namespace, value.pod_name), question)
     }
     if (isNamed(value.node_name) || value.workload_kind === 'Node') {
       const kind = isNamed(value.node_name) && value.node_name === question.localNode ? 'host' : 'node'
@@ -67,6 +70,10 @@ export class GkeEnds {
   /** Tells pods of one address apart in digests. */
   nameOf(value: unknown): TextHash {
     return (isObject(value) ? this.#known(value)?.hash : undefined) ?? NOTHING
+  }
+
+  #locate({ pod, end }: Named, { address, port, atUs }: Question): Located {
+    return { end: this.#context.resolver.knownPod(pod.namespace, pod.name, atUs) ?? end, address, port, isService: false }
   }
 
   #known(value: RawObject): Named | undefined {
@@ -83,8 +90,9 @@ export class GkeEnds {
     }
     const byName = this.#pods.get(namespace) ?? new Map<string, Named>()
     this.#pods.set(namespace, byName)
+    const pod: NamedPod = { namespace, name, workload: workloadOf(value) }
     const named: Named = {
-      pod: { namespace, name, workload: workloadOf(value) }, kind: value.workload_kind, workload: value.workload_name, hash: hashText(`${namespace}\n${name}`),
+      pod, end: this.#context.resolver.namedOnly(pod), kind: value.workload_kind, workload: value.workload_name, hash: hashText(`${namespace}\n${name}`),
     }
     if (!byName.has(name)) this.#podCount++
     byName.set(name, named)
