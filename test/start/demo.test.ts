@@ -37,7 +37,7 @@ test('demo --once shows the whole path in under a minute and leaves nothing behi
   expect(outcomes.every((n) => n > 0)).toBe(true)
   expect(outcomes.reduce((a, b) => a + b, 0)).toBe(received)
   for (const format of ['calico-enterprise', 'hubble']) expect(stdout).toContain(` ${format} `)
-  for (const reason of ['bad-address', 'malformed-json', 'too-late', 'truncated', 'unknown-format']) expect(stdout).toMatch(new RegExp(`^ {2}${reason} +1 {2}`, 'm'))
+  for (const reason of ['bad-address', 'malformed-json', 'too-late', 'truncated', 'foreign-log']) expect(stdout).toMatch(new RegExp(`^ {2}${reason} +1 {2}`, 'm'))
 
   // Policies, certificate.
   expect(stdout.match(/^kind: NetworkPolicy$/gm)).toHaveLength(3)
