@@ -40,7 +40,7 @@ describe('the rooms of src', () => {
   test('every package that the program uses has one owning room, except type declarations', () => {
     const { dependencies } = JSON.parse(readText('package.json')) as { dependencies: Record<string, string> }
     const owned = config.forbidden.filter((rule) => rule.name.startsWith('owner-of-')).map((rule) => rule.name)
-    expect(Object.keys(dependencies).filter((name) => !owned.includes(`owner-of-${name.replace('.', '-')}`))).toEqual([])
+    expect(Object.keys(dependencies).filter((name) => !owned.includes(`owner-of-${name.replace(/[@./]+/g, '-')}`))).toEqual([])
   })
 
   test('the files keep to named exports and to names that say what they hold', () => {
