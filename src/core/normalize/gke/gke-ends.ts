@@ -80,7 +80,7 @@ export class GkeEnds {
     const namespace = value.pod_namespace ?? value.namespace
     if (typeof namespace !== 'string' || typeof value.pod_name !== 'string') return undefined
     const known = this.#pods.get(namespace)?.get(value.pod_name)
-    return known !== undefined && known.kind === value.workload_kind && known.workload === value.workload_name ? known : undefined
+    return known !== undefined && known.kind === value.workload_kind && known.workload === value.workload_name && hasNames(value) ? known : undefined
   }
 
   #remember(value: RawObject, namespace: string, name: string): Named {
@@ -98,6 +98,15 @@ export class GkeEnds {
     byName.set(name, named)
     return named
   }
+}
+
+/** The names that a remembered pod is not found by are checked all the same: what a record gives never depends on what came before. */
+function hasNames({ pod_namespace: podNamespace, namespace, node_name: node, instance }: RawObject): boolean {
+  return isNameOrAbsent(podNamespace) && isNameOrAbsent(namespace) && isNameOrAbsent(node) && isNameOrAbsent(instance)
+}
+
+function isNameOrAbsent(value: unknown): boolean {
+  return value === undefined || value === null || (typeof value === 'string' && isStorable(value))
 }
 
 function isNamed(value: unknown): value is string {
