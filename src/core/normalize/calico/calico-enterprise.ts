@@ -120,7 +120,7 @@ export class CalicoNormalizer {
     if (type === undefined) return wrongType(FORMAT, 'source_type', 'wep, hep, ns or net', record.source_type)
     const address = readAddress(this.#addresses, 'source_ip', record.source_ip)
     if (address.kind === 'rejected') return address
-    const port = readPort(FORMAT, 'source_port', record.source_port)
+    const port = readPort(FORMAT, 'source_port', record.source_port === '-' ? null : record.source_port)
     if (typeof port !== 'number') return port
     const labels = readList('source_labels', record.source_labels)
     if (!isLabelList(labels)) return labels
@@ -138,7 +138,7 @@ export class CalicoNormalizer {
     if (type === undefined) return wrongType(FORMAT, 'dest_type', 'wep, hep, ns or net', record.dest_type)
     const address = readAddress(this.#addresses, 'dest_ip', record.dest_ip)
     if (address.kind === 'rejected') return address
-    const port = readPort(FORMAT, 'dest_port', record.dest_port)
+    const port = readPort(FORMAT, 'dest_port', record.dest_port === '-' ? null : record.dest_port)
     if (typeof port !== 'number') return port
     const labels = readList('dest_labels', record.dest_labels)
     if (!isLabelList(labels)) return labels
@@ -192,7 +192,7 @@ export class CalicoNormalizer {
 }
 
 function digestText(digest: Digest, value: unknown): void {
-  digest.text(typeof value === 'string' ? value : '')
+  digest.text(nameOf(value) ?? '')
 }
 
 /** Connections that began in the window, so that one connection counts once however long it lives; where only live ones are counted, those. */

@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
+import { NO_HISTORY, type AddressHolder, type ClusterHistory, type HistoryPod } from '../../../../src/core/cluster/cluster-history.ts'
 import type { Identity } from '../../../../src/core/flow/identity.ts'
+import { createNormalizer } from '../../../../src/core/normalize/normalizer.ts'
 import { flowOf, normalize, verdictOf, type Json } from '../hubble-records.ts'
 
 /** A row as written at aggregation level 0 by the destination's node, changed by `changes`. */
@@ -117,6 +120,110 @@ describe('ends that are no pods', () => {
   test('a missing type is told by the names', () => {
     expect(responder({ dest_type: undefined }).kind).toBe('pod')
     expect(responder({ ...NOT_A_POD, dest_type: null, dest_name_aggr: 'pub' }).kind).toBe('external')
+  })
+})
+
+describe('cluster state', () => {
+  const startUs = 1_767_323_045_000_000
+  const pod = (name: string, fields: Partial<HistoryPod> = {}): HistoryPod => ({
+    namespace: 'shop', name, labels: { app: 'state' }, namespaceLabels: { team: 'a' }, workload: { kind: 'Deployment', name: 'web' }, hostNetwork: false, nodeName: 'n', ports: [], ...fields,
+  })
+  const read = (changes: Json, history: Partial<ClusterHistory>): unknown => createNormalizer({ cluster: 'c1', podCidrs: ['10.0.0.0/16'], history: () => ({ ...NO_HISTORY, ...history }) }).normalize(row(changes))
+  const net = { ...NOT_A_POD, dest_type: 'net', dest_name_aggr: 'pvt' }
+
+  test('gives labels to a pod whose row has none, as they were at the time (T16)', () => {
+    const asked: number[] = []
+    const podNamed: ClusterHistory['podNamed'] = (_, name, atUs) => {
+      asked.push(atUs)
+      return name === 'web-7d4b9c6f58-x2k9p' ? pod(name) : undefined
+    }
+    expect(read({ source_labels: null, dest_labels: null }, { podNamed })).toMatchObject({
+      initiator: { labels: { app: 'state' }, namespaceLabels: { team: 'a' }, labelQuality: 'full' }, initiatorPod: 'web-7d4b9c6f58-x2k9p',
+      responder: { labels: {}, labelQuality: 'none', workload: { kind: 'StatefulSet', name: 'db' } },
+    })
+    expect(asked.every((atUs) => atUs >= startUs && atUs <= startUs + 300_000_000)).toBe(true)
+    // Labels of the row are the pod's at that very moment.
+    expect(read({}, { podNamed })).toMatchObject({ initiator: { labels: { app: 'web' } } })
+    expect(read({ ...AGGREGATED, source_labels: null }, { podNamed })).toMatchObject({ initiator: { labels: {}, labelQuality: 'none' } })
+  })
+
+  test('knows the nodes that Calico takes for a private network', () => {
+    expect(read({ ...net, dest_ip: '172.18.0.3' }, { holderOf: (ip) => (ip === '172.18.0.3' ? { kind: 'node', node: 'n' } : { kind: 'unknown' }) })).toMatchObject({ responder: { kind: 'node' }, port: 5432 })
+  })
+
+  test('a pod that held the address during the whole window is that pod, the next owner of the address is not (T15)', () => {
+    const address = { ...net, dest_ip: '10.0.2.20' }
+    const held = (from: AddressHolder): Partial<ClusterHistory> => ({ holderOf: (_, atUs) => (atUs === startUs ? from : { kind: 'pod', pod: pod('new') }) })
+    expect(read(address, held({ kind: 'pod', pod: pod('new') }))).toMatchObject({ responder: { kind: 'pod' }, responderPod: 'new' })
+    expect(read(address, held({ kind: 'pod', pod: pod('old') }))).toMatchObject({ responder: { kind: 'unknown' }, responderPod: '' })
+    expect(read(address, held({ kind: 'nobody' }))).toMatchObject({ responder: { kind: 'unknown' } })
+    expect(read(address, { holderOf: () => ({ kind: 'nobody' }) })).toMatchObject({ responder: { kind: 'unknown' } })
+    expect(read(address, {})).toMatchObject({ responder: { kind: 'unknown' } })
+  })
+
+  test('a Service\'s address is its backends where state proves them and their port, else unknown without port (T8)', () => {
+    const service: Partial<ClusterHistory> = { holderOf: () => ({ kind: 'service', namespace: 'shop', name: 'db' }) }
+    const clusterIp = { ...net, dest_ip: '10.96.0.5', dest_port: 80, action: 'deny' }
+    expect(read(clusterIp, service)).toMatchObject({ responder: { kind: 'unknown' }, port: 0 })
+    expect(read(clusterIp, { ...service, backendsOf: () => ({ pods: [pod('a')], port: 8080 }) })).toMatchObject({ responder: { kind: 'pod', workload: { name: 'web' } }, port: 8080, responderIp: '' })
+    expect(read({ ...clusterIp, dest_service_namespace: 'default', dest_service_name: 'kubernetes' }, service)).toMatchObject({ responder: { kind: 'kube-apiserver' }, port: 0 })
+  })
+})
+
+describe('addresses that Calico calls public', () => {
+  const net = { ...NOT_A_POD, dest_type: 'net', dest_name_aggr: 'pub' }
+
+  test('carrier-grade NAT and unique local addresses may be nodes: not plain outside (T9)', () => {
+    for (const dest_ip of ['100.64.3.4', 'fd00::5']) expect(responder({ ...net, dest_ip })).toMatchObject({ kind: 'external', name: 'pvt' })
+    expect(responder({ ...net, dest_ip: '100.64.3.4', dest_service_name: 'db' }).kind).toBe('unknown')
+  })
+
+  test('the metadata server and node-local DNS are classes of their own (T22)', () => {
+    const [metadata, dns] = [responder({ ...net, dest_ip: '169.254.169.254' }), responder({ ...net, dest_ip: '169.254.20.10', proto: 'udp', dest_port: 53 })]
+    expect(new Set([metadata.name, dns.name, '']).size).toBe(3)
+  })
+})
+
+describe('aggregation', () => {
+  const notesOf = (changes: Json): string[] => {
+    const normalizer = createNormalizer({ cluster: 'c1' })
+    normalizer.normalize(row(changes))
+    return normalizer.takeCoverage().map((e) => `${e.type} ${e.node} ${new Date(e.atUs / 1000).toISOString()} ${e.detail}`)
+  }
+
+  test('that loses nothing a policy needs is not noted: pod addresses, pod names, source ports (levels 0 to 2)', () => {
+    expect(notesOf({})).toEqual([])
+    expect(notesOf({ source_port: null })).toEqual([])
+    expect(notesOf(AGGREGATED)).toEqual([])
+  })
+
+  test('that loses outside addresses or destination ports is noted (levels 2 and 3)', () => {
+    expect(notesOf({ ...AGGREGATED, ...NOT_A_POD, dest_type: 'net', dest_name_aggr: 'pub' })).toEqual(['aggregation node-1 2026-01-02T03:00:00.000Z Calico aggregation level 2: outside addresses are missing'])
+    expect(notesOf({ ...AGGREGATED, dest_port: null })).toEqual(['aggregation node-1 2026-01-02T03:00:00.000Z Calico aggregation level 3: destination ports are missing'])
+  })
+
+  test('counts a connection in the window it began in', () => {
+    expect(flowOf(row({ num_flows: 40, num_flows_started: 5 })).flows).toBe(5)
+    expect(flowOf(row({ num_flows: 40, num_flows_started: 0 })).flows).toBe(1)
+    expect(flowOf(row({ num_flows: 40 })).flows).toBe(40)
+  })
+
+  test('a null, a "-" and an absent field are alike', () => {
+    const fields = ['source_ip', 'source_name', 'source_port', 'source_labels', 'dest_ip', 'dest_name', 'dest_service_name', 'dest_service_namespace', 'dest_service_port', 'dest_service_port_num', 'host', 'policies']
+    const alike = [null, '-', undefined].map((value) => normalize(row(Object.fromEntries(fields.map((f) => [f, value])))))
+    expect(alike[0]).toMatchObject({ kind: 'flow' })
+    expect(alike[1]).toEqual(alike[0])
+    expect(alike[2]).toEqual(alike[0])
+  })
+})
+
+describe('the page docs/sources/calico-enterprise.md', () => {
+  test('shows a row and a text line that are read', () => {
+    const page = readFileSync(new URL('../../../../docs/sources/calico-enterprise.md', import.meta.url), 'utf8')
+    const [json] = [...page.matchAll(/^\{.*\}$/gm)].map(([line]) => line)
+    expect(flowOf(JSON.parse(json ?? ''))).toEqual(flowOf(row({ policies: { enforced_policies: ['0|default|shop/knp.default.db|allow|0'], pending_policies: [] }, num_flows_started: 3, num_flows_completed: 2 })))
+    const [text] = [...page.matchAll(/^\d{10} \d{10} .*$/gm)].map(([line]) => line)
+    expect(flowOf(text)).toMatchObject({ port: 5432, side: 'client', initiator: { namespace: 'shop', workload: { name: 'web' } } })
   })
 })
 
