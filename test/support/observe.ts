@@ -3,14 +3,14 @@ import { EdgeBatch } from '../../src/core/aggregate/edge-batch.ts'
 import { foldEdges } from '../../src/core/aggregate/fold-edges.ts'
 import { PodNetworks } from '../../src/core/aggregate/pod-networks.ts'
 import type { FlowRecord } from '../../src/core/flow/flow-record.ts'
-import { createNormalizer } from '../../src/core/normalize/normalizer.ts'
+import { createNormalizer, type NormalizerOptions } from '../../src/core/normalize/normalizer.ts'
 import { parseTopology } from '../../src/core/simulate/parse-topology.ts'
 import type { Topology } from '../../src/core/simulate/topology.ts'
 import type { ObservedTraffic } from '../../src/pipeline/observed-traffic.ts'
 
 /** Lines to observed traffic in memory: the same normalizer, batches and fold as ingest, duplicates by digest. */
-export function observeLines(lines: Iterable<string>, batchSize = Infinity): ObservedTraffic {
-  const normalizer = createNormalizer({ cluster: 'default' })
+export function observeLines(lines: Iterable<string>, batchSize = Infinity, options: Partial<NormalizerOptions> = {}): ObservedTraffic {
+  const normalizer = createNormalizer({ cluster: 'default', ...options })
   const seen = new DigestSet()
   const networks = new PodNetworks()
   const batches = [new EdgeBatch()]

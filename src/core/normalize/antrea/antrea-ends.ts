@@ -6,6 +6,7 @@
  */
 import type { Labels } from '../../flow/end.ts'
 import type { Protocol, Rejection } from '../../flow/flow-record.ts'
+import type { Identity } from '../../flow/identity.ts'
 import type { AddressInfo } from '../address-cache.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
 import { checkLabelList } from '../label-list.ts'
@@ -47,6 +48,8 @@ interface KnownPod {
   readonly labelled: End | null
   /** Made of the name alone; used where state does not know the pod at the time. */
   named: End | undefined
+  /** The record's labels under the controller that state knows, and the identity that state gave. */
+  controlled: { readonly by: Identity; readonly end: End } | undefined
 }
 
 /** Pods remembered. Larger: fewer label texts parsed; smaller: less memory. Past it everything is forgotten at once. */
@@ -85,11 +88,20 @@ export class AntreaEnds {
 
   #podEnd(pod: KnownPod, atUs: number): End {
     if (pod.namespace === '') return this.#identities.special('unknown')
-    if (pod.labelled !== null) return pod.labelled
     const known = this.#context.resolver.knownPod(pod.namespace, pod.name, atUs)
-    if (known !== undefined) return known
+    if (known !== undefined) return pod.labelled === null ? known : this.#controlledEnd(pod, pod.labelled, known.identity)
+    if (pod.labelled !== null) return pod.labelled
     pod.named ??= this.#context.resolver.pod(pod, atUs)
     return pod.named
+  }
+
+  /** Labels are the record's own; the controller, which records never name, is what state says. */
+  #controlledEnd(pod: KnownPod, labelled: End, by: Identity): End {
+    if (pod.controlled?.by === by) return pod.controlled.end
+    const { workload, workloadEvidence, namespaceLabels } = by
+    const end = by.kind !== 'pod' || workload === null ? labelled : endOf(this.#identities.intern({ ...labelled.identity, workload, workloadEvidence, namespaceLabels }), pod.name)
+    pod.controlled = { by, end }
+    return end
   }
 
   #unnamed(raw: RawEnd, address: AddressInfo, { port, question }: { port: number; question: EndQuestion }): Located {
@@ -127,7 +139,7 @@ export class AntreaEnds {
     const read = readLabels(`${prefix}Labels`, labels)
     if (read !== null && 'code' in read) return read
     const place = namespace ?? ''
-    return { namespace: place, name: pod, workload: null, labels, labelled: read === null || place === '' ? null : this.#labelledEnd(place, pod, read.labels), named: undefined }
+    return { namespace: place, name: pod, workload: null, labels, labelled: read === null || place === '' ? null : this.#labelledEnd(place, pod, read.labels), named: undefined, controlled: undefined }
   }
 
   #labelledEnd(namespace: string, name: string, labels: Labels): End {
