@@ -7,9 +7,11 @@
  */
 import { compareText } from '../base/order.ts'
 import type { FlowFormat, Orientation, Side } from '../flow/flow-record.ts'
-import { EPHEMERAL_PORT_START } from '../flow/traffic.ts'
 import type { AddressInfo } from './address-cache.ts'
 import type { End } from './identity-cache.ts'
+
+/** First port of the range from which Linux takes the ports of clients (net.ipv4.ip_local_port_range). Only used to hold evidence back, never to make a rule. */
+export const FIRST_EPHEMERAL_PORT = 32_768
 
 /** One line of the table. Within a format the first row that fits decides. */
 export interface OrientationRow {
@@ -34,7 +36,9 @@ export const ORIENTATION_TABLE: readonly OrientationRow[] = [
   // Made from the kernel's connection tracking: the tuple is the connection's, never a packet's.
   { format: 'calico-enterprise', shows: 'every row', evidence: 'conntrack', initiator: 'source' },
   { format: 'goldmane', shows: 'every flow', evidence: 'conntrack', initiator: 'source' },
-  { format: 'antrea', shows: 'every record', evidence: 'conntrack', initiator: 'source' },
+  // The audit log is written for the first packet of a connection, in its initiator's direction.
+  { format: 'antrea', shows: 'line of the audit log', evidence: 'verdict-event', initiator: 'source' },
+  { format: 'antrea', shows: 'every flow record', evidence: 'conntrack', initiator: 'source' },
   // FLP's own connection tracking takes who was seen first for the initiator.
   { format: 'netobserv', shows: 'connection record, destination port below 32768', evidence: 'conntrack', initiator: 'source' },
   { format: 'netobserv', shows: 'connection record, destination port from 32768 on', evidence: 'unoriented', initiator: 'not known' },
@@ -96,7 +100,7 @@ export function isFromResponder(facts: OrientationFacts, orientation: Orientatio
  * 32768 on. A tuple towards such a port may be an answer to a connection that the agent had forgotten, whatever the other port is.
  */
 export function orientTuple(destinationPort: number): 'conntrack' | 'unoriented' {
-  return destinationPort < EPHEMERAL_PORT_START ? 'conntrack' : 'unoriented'
+  return destinationPort < FIRST_EPHEMERAL_PORT ? 'conntrack' : 'unoriented'
 }
 
 /**

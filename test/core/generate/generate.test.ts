@@ -104,6 +104,26 @@ describe('outside addresses', () => {
   })
 })
 
+describe('well-known outside addresses', () => {
+  const nodeLocalDns = { ...world, name: 'node-local-dns', key: 'external-node-local-dns' }
+  const metadata = { ...world, name: 'metadata', key: 'external-metadata' }
+
+  test('node-local DNS becomes exactly its address, and is shown by name', () => {
+    const document = recommendFrom([edge(web, nodeLocalDns, '53/UDP', { ips: ['169.254.20.10'] })])
+    expect(specsOf(document)['shop/web-deployment']?.egress).toMatchObject([{ to: [{ ipBlock: { cidr: '169.254.20.10/32' } }] }])
+    expect(JSON.stringify(document.evidence)).toContain('"name":"node-local-dns"')
+  })
+
+  test.each(['169.254.169.254', 'fd00:ec2::254'])('instance metadata at %s waits for a person, also where the log calls it just an outside address', (ip) => {
+    for (const end of [metadata, world]) {
+      const document = recommendFrom([edge(web, end, '80/TCP', { ips: [ip, '198.51.100.7'] })])
+      expect(reviewOf(document)).toContain(`metadata-address web->${ip}/${ip.includes(':') ? 128 : 32}:80`)
+      expect(specsOf(document)['shop/web-deployment']?.egress).toEqual([{ to: [{ ipBlock: { cidr: '198.51.100.7/32' } }], ports: [{ protocol: 'TCP', port: 80 }] }])
+    }
+    expect(recommendFrom([edge(web, metadata, '80/TCP', { ips: [ip] })]).review.some((r) => r.edge?.to.name === 'metadata')).toBe(true)
+  })
+})
+
 describe('private addresses in a log that cannot tell nodes from the outside', () => {
   const unverified = { ...world, name: 'pvt', key: 'external-pvt' }
   const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, status: { addresses: [{ type: 'InternalIP', address: '172.18.0.2' }] } }

@@ -38,7 +38,7 @@ function aws(port: number, ip = '10.0.2.20'): Json {
 }
 
 /** A record for every row of the table: source 10.0.1.10, destination 10.0.2.20. */
-const RECORDS: Readonly<Record<FlowFormat, Readonly<Record<string, Json>>>> = {
+const RECORDS: Readonly<Record<FlowFormat, Readonly<Record<string, Json | string>>>> = {
   hubble: {
     // The flags and is_reply say otherwise: the stronger row decides.
     'policy-verdict event (event_type 5)': hubble({ event_type: { type: 5 }, l4: tcp(40_000, 5432, 'SYN', 'ACK'), is_reply: true }),
@@ -51,7 +51,10 @@ const RECORDS: Readonly<Record<FlowFormat, Readonly<Record<string, Json>>>> = {
   },
   'calico-enterprise': { 'every row': calico },
   goldmane: { 'every flow': goldmane },
-  antrea: { 'every record': antrea },
+  antrea: {
+    'line of the audit log': '2026/01/02 03:04:05.123456 IngressRule K8sNetworkPolicy:shop/db allow-web Ingress Allow 190 shop/db-0 10.0.1.10 40000 10.0.2.20 5432 TCP 60 <nil>',
+    'every flow record': antrea,
+  },
   netobserv: {
     'connection record, destination port below 32768': netobserv({ _RecordType: 'newConnection', _HashId: 'a1' }),
     'connection record, destination port from 32768 on': netobserv({ _RecordType: 'newConnection', _HashId: 'a1', DstPort: 50_051 }),
@@ -66,7 +69,7 @@ const RECORDS: Readonly<Record<FlowFormat, Readonly<Record<string, Json>>>> = {
 }
 
 /** With a Service at 10.96.0.5. */
-function recordOf(raw: Json): FlowRecord {
+function recordOf(raw: unknown): FlowRecord {
   const normalizer = createNormalizer({
     cluster: 'c1', history: () => ({
       holderOf: (ip) => (ip === '10.96.0.5' ? { kind: 'service', namespace: 'shop', name: 'db' } : { kind: 'unknown' }), podNamed: () => undefined, backendsOf: () => undefined,
@@ -84,8 +87,7 @@ describe('the table of who opened the connection', () => {
   })
 
   test.each(ORIENTATION_TABLE.map((row): [string, OrientationRow] => [`${row.format}: ${row.shows}`, row]))('%s', (_, row) => {
-    const raw = RECORDS[row.format][row.shows] as Json
-    const { orientation, initiatorIp, initiator } = recordOf(raw)
+    const { orientation, initiatorIp, initiator } = recordOf(RECORDS[row.format][row.shows])
     expect(orientation).toBe(row.evidence)
     // Goldmane has no addresses: its initiator is known by name.
     if (row.initiator !== 'not known') expect(initiatorIp === '10.0.1.10' || initiator.workload?.name === 'web').toBe(row.initiator === 'source')

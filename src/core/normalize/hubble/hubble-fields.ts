@@ -1,5 +1,6 @@
 import type { Ignored, ObservedVerdict, Protocol, Rejection } from '../../flow/flow-record.ts'
 import { EVENT_POLICY_VERDICT, isPolicyDrop, type LoggedVerdict } from './hubble-enums.ts'
+import { FIRST_EPHEMERAL_PORT } from '../orientation.ts'
 import { asFlows, readCount, readPort } from '../ports.ts'
 import { ignored, isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
 
@@ -79,12 +80,9 @@ export function checkUnoriented(sourcePort: number, destinationPort: number, isT
   if (sourcePort === 0 || destinationPort === 0) {
     return reject('hubble', 'missing-field', `l4: no ${sourcePort === 0 ? 'source_port' : 'destination_port'}, and nothing else tells who opened the connection`)
   }
-  if (!isTranslated || (sourcePort >= FIRST_EPHEMERAL && destinationPort < FIRST_EPHEMERAL)) return null
+  if (!isTranslated || (sourcePort >= FIRST_EPHEMERAL_PORT && destinationPort < FIRST_EPHEMERAL_PORT)) return null
   return reject('hubble', 'no-port', `l4: source_port ${sourcePort} may be a Service's (source_xlated is set), and nothing tells who opened the connection`)
 }
-
-/** Linux' first ephemeral port. Only used to hold evidence back, never to make a rule. */
-const FIRST_EPHEMERAL = 32_768
 
 /** Events that this row stands for: 1, or the sum of the exporter's aggregation counters. */
 export function readFlowCount(aggregate: unknown): number | Rejection {
