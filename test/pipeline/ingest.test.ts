@@ -217,7 +217,7 @@ describe('bodies', () => {
 describe('bad input', () => {
   test('what is good goes through; the rest is listed with its line, counted by reason and kept as dead letters without credentials', async () => {
     const lines = hubbleLines(createRandom(13), 3)
-    const path = newFile([lines[0], 'level=info password=hunter2\n', lines[1], lines[0]?.replace(/"time":"[^"]*"/g, '"time":"yesterday"'), '{"x":1}\n', lines[2]].join(''))
+    const path = newFile([lines[0], 'oops password=hunter2\n', lines[1], lines[0]?.replace(/"time":"[^"]*"/g, '"time":"yesterday"'), '{"x":1}\n', lines[2]].join(''))
     const ingester = await newIngester()
     const report = await ingester.ingestFiles([join(folder, 'missing'), path])
     expect(report).toMatchObject({ received: 6, stored: 3 })
@@ -243,6 +243,14 @@ describe('bad input', () => {
     const { rows } = await database.query('select type, at, node, lost::integer as lost from coverage_events where cluster_id = $1', [ingester.clusterId])
     expect(rows).toEqual([{ type: 'lost-events', at: new Date(START_US / 1000), node: 'node-1', lost: 3 }])
   })
+})
+
+test('the report tells signs of incomplete observation, from the database and from files alike', async () => {
+  const lost = (node: string, n: number): string => `{"lost_events":{"source":"PERF_EVENT_RING_BUFFER","num_events_lost":"${n}"},"node_name":"${node}","time":"2026-01-01T00:00:0${n}Z"}\n`
+  const path = newFile(`${lost('a', 1)}${lost('b', 2)}${lost('a', 3)}${hubbleLines(createRandom(16), 5).join('')}`)
+  const expected = [{ type: 'lost-events', detail: 'PERF_EVENT_RING_BUFFER', nodes: ['a', 'b'], events: 3, lost: 6 }]
+  expect((await (await newIngester()).ingestFiles([path])).coverage).toEqual(expected)
+  expect((await observeFiles([path], { cluster: 'x' })).report.coverage).toEqual(expected)
 })
 
 test('two processes that ingest one log at once: one is fenced, and no flow is lost or counted twice', async () => {
