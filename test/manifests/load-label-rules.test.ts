@@ -42,7 +42,7 @@ describe('label rules', () => {
   })
 
   test('a file that cannot be read is named', async () => {
-    await expect(loadLabelRules(join(folder, 'none.yaml'))).rejects.toMatchObject({ code: 'input-unreadable', message: expect.stringContaining('none.yaml') as string })
+    await expect(loadLabelRules(join(folder, 'none.yaml'))).rejects.toMatchObject({ code: 'input-unreadable', message: expect.stringContaining('none.yaml') as unknown })
     writeFileSync(join(folder, 'rules.json'), '{"ignore": ["team"]}')
     expect(await loadLabelRules(join(folder, 'rules.json'))).toEqual({ ...DEFAULT_LABEL_RULES, ignore: ['team'] })
   })

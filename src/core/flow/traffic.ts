@@ -3,28 +3,20 @@
  *
  * In: ObservedEdge[] of a range, the workload index, known listeners. Out: one TrafficEdge per (initiator party,
  * responder party, protocol, port), oriented where any evidence allows, else with `orientation: 'unoriented'`.
- * Evidence from other records is applied here, at read time, as a pure function of the set of edges (DESIGN.md §2):
- * the same connection seen forward, a known listener, port ranges; so neither order nor lateness matters.
+ * Evidence from other records (orient.ts) is applied here, at read time, as a pure function of the set of edges and the cluster state, so that
+ * neither order nor lateness matters.
  * Leaves to others: what is accepted (core/generate). Cost: O(edges).
  */
 import { compareText, groupedBy, sortedBy } from '../base/order.ts'
 import type { ExternalSighting, ObservedEdge, Sighting } from './edge.ts'
-import { ORIENTATION_BITS } from './edge.ts'
 import { strongestOrientation } from './edge-view.ts'
 import type { OrientationView } from './edge-view.ts'
 import type { Protocol, Side } from './flow-record.ts'
 import { labelsKey } from './identity.ts'
 import type { Identity } from './identity.ts'
+import { createJudge, withdrawUnproven } from './orient.ts'
+import type { Listeners, Party } from './orient.ts'
 import type { Workload, WorkloadIndex } from './workloads.ts'
-
-/** One end of a traffic edge: a workload, or the class identity of everything that is not a pod. */
-export interface Party {
-  readonly key: string
-  /** `undefined` when the end is not a pod. */
-  readonly workload: Workload | undefined
-  /** A representative identity; for a workload the best described one. */
-  readonly identity: Identity
-}
 
 export interface TrafficEdge {
   readonly from: Party
@@ -52,12 +44,6 @@ export interface IdentityPair {
   readonly externals: readonly ExternalSighting[]
 }
 
-/** First port of the range Linux takes client ports from (net.ipv4.ip_local_port_range 32768-60999). */
-export const EPHEMERAL_PORT_START = 32_768
-
-/** Ports that cluster state declares: `workload key`, protocol, port. */
-export type Listeners = (party: Party, protocol: Protocol, port: number) => boolean
-
 export function buildTraffic(edges: readonly ObservedEdge[], workloads: WorkloadIndex, isDeclared: Listeners = () => false): TrafficEdge[] {
   const partyOf = createParties(workloads)
   const oriented: Draft[] = []
@@ -67,9 +53,13 @@ export function buildTraffic(edges: readonly ObservedEdge[], workloads: Workload
     if (edge.fromPort === 0) oriented.push(draft)
     else open.push(draft)
   }
-  const merged = mergeDrafts(demoteStrays(oriented))
-  const evidence = collectEvidence(merged)
-  const resolved = open.map((draft) => resolve(draft, evidence, isDeclared))
+  const merged = mergeDrafts(withdrawUnproven(mergeDrafts(oriented), isDeclared))
+  const judge = createJudge(merged, open, isDeclared)
+  const resolved = open.map((draft): Draft => {
+    const found = judge(draft)
+    if (found === undefined) return draft
+    return found.isForward ? { ...draft, fromPort: 0, decidedBy: found.by } : { ...turned(draft), decidedBy: found.by }
+  })
   return mergeDrafts([...merged, ...resolved]).map(({ decidedBy, ...d }) => ({ ...d, orientation: orientationOf(d.evidence, decidedBy) }))
 }
 
@@ -167,59 +157,6 @@ function mergeSightings<T extends Sighting>(sightings: readonly T[], addressOf: 
     })
   }
   return [...byKey.entries()].sort((a, b) => compareText(a[0], b[0])).map(([, s]) => s)
-}
-
-const STRONG = ORIENTATION_BITS['verdict-event'] | ORIENTATION_BITS['tcp-flags']
-
-/**
- * A late packet of a connection that conntrack has forgotten looks like a new one towards the client's ephemeral port
- * (T4). So an edge to an ephemeral port that only `is_reply` or conntrack vouches for is taken back to unoriented where
- * the opposite direction was seen between the same parties and protocol.
- */
-function demoteStrays(drafts: readonly Draft[]): Draft[] {
-  const seen = new Set(drafts.filter((d) => d.port !== 0 && d.port < EPHEMERAL_PORT_START).map((d) => `${d.from.key}\u0001${d.to.key}\u0001${d.protocol}`))
-  return drafts.map((d) => {
-    const isStray = d.port >= EPHEMERAL_PORT_START && (d.evidence & STRONG) === 0
-      && seen.has(`${d.to.key}\u0001${d.from.key}\u0001${d.protocol}`)
-    return isStray ? { ...d, evidence: 0 } : d
-  })
-}
-
-interface Evidence {
-  readonly forward: ReadonlySet<string>
-  readonly listening: ReadonlySet<string>
-}
-
-function collectEvidence(oriented: readonly Draft[]): Evidence {
-  const forward = new Set<string>()
-  const listening = new Set<string>()
-  for (const d of oriented) {
-    if (d.port === 0 || d.evidence === 0) continue
-    forward.add(`${d.from.key}\u0001${d.to.key}\u0001${d.protocol}\u0001${d.port}`)
-    if (d.to.workload !== undefined) listening.add(`${d.to.key}\u0001${d.protocol}\u0001${d.port}`)
-  }
-  return { forward, listening }
-}
-
-/** Decides an unoriented edge from the others; contradictory or absent evidence leaves it unoriented. */
-function resolve(d: Draft, evidence: Evidence, isDeclared: Listeners): Draft {
-  const seen = (a: Party, b: Party, port: number): boolean => evidence.forward.has(`${a.key}\u0001${b.key}\u0001${d.protocol}\u0001${port}`)
-  const listens = (party: Party, port: number): boolean =>
-    evidence.listening.has(`${party.key}\u0001${d.protocol}\u0001${port}`) || isDeclared(party, d.protocol, port)
-  const tests: readonly (readonly [OrientationView, boolean, boolean])[] = [
-    ['seen-forward', seen(d.from, d.to, d.port), seen(d.to, d.from, d.fromPort)],
-    ['listener', listens(d.to, d.port), listens(d.from, d.fromPort)],
-    ['port-range', isServicePort(d.port) && !isServicePort(d.fromPort), isServicePort(d.fromPort) && !isServicePort(d.port)],
-  ]
-  for (const [name, isForward, isBackward] of tests) {
-    if (isForward === isBackward) continue
-    return isForward ? { ...d, fromPort: 0, decidedBy: name } : { ...turned(d), decidedBy: name }
-  }
-  return d
-}
-
-function isServicePort(port: number): boolean {
-  return port > 0 && port < EPHEMERAL_PORT_START
 }
 
 const MIRRORED: Readonly<Record<Side, Side>> = { client: 'server', server: 'client', unknown: 'unknown' }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
 import type { ObservedEdge } from '../../../src/core/flow/edge.ts'
+import type { Orientation } from '../../../src/core/flow/flow-record.ts'
 import { buildIdentityMap } from '../../../src/core/flow/identity-map.ts'
 import { buildTraffic } from '../../../src/core/flow/traffic.ts'
-import type { Listeners } from '../../../src/core/flow/traffic.ts'
+import type { Listeners } from '../../../src/core/flow/orient.ts'
 import { groupWorkloads } from '../../../src/core/flow/workloads.ts'
 import { classEnd, edge, pod } from '../../support/observed-edges.ts'
 import { createRandom } from '../../support/random.ts'
@@ -36,6 +37,21 @@ describe('orientation from other records', () => {
     expect(read([edge(db, web, '51000/UDP', { fromPort: 53 })])).toEqual(['web->db:53/UDP port-range client:allowedx1 server:allowedx1'])
   })
 
+  test('a port of the NodePort range is neither a server\'s nor a client\'s', () => {
+    expect(read([edge(db, web, '51000/TCP', { fromPort: 30_080 })])[0]).toContain('unoriented')
+  })
+
+  test('a high port that met several low ones is no client\'s: hosts may take client ports from a wider range', () => {
+    const calls = [20_001, 20_002, 20_003].map((fromPort) => edge(db, web, '50051/TCP', { fromPort }))
+    expect(read(calls).every((text) => text.includes('unoriented'))).toBe(true)
+    expect(read([edge(db, web, '50051/TCP', { fromPort: 5432 }), edge(db, web, '50052/TCP', { fromPort: 5432 })])).toEqual(['web->db:5432/TCP port-range client:allowedx2 server:allowedx2'])
+  })
+
+  test('contradictory evidence leaves an edge unoriented, whatever weaker evidence says', () => {
+    const both = [edge(web, db, '40000/TCP'), edge(db, web, '8080/TCP')]
+    expect(read([...both, edge(db, web, '8080/TCP', { fromPort: 40_000 })]).filter((text) => text.includes('unoriented'))).toHaveLength(1)
+  })
+
   test('two ephemeral ports without evidence stay unoriented', () => {
     expect(read([edge(db, web, '51000/TCP', { fromPort: 40000 })])[0]).toContain('unoriented')
   })
@@ -67,7 +83,20 @@ describe('stray late packets', () => {
 
   test('a real server on a high port keeps its proof', () => {
     expect(read([edge(web, db, '5432/TCP'), edge(db, web, '51000/TCP', { orientation: 'tcp-flags' })])[0]).toContain('tcp-flags')
-    expect(read([edge(db, web, '51000/TCP', { orientation: 'is-reply' })])[0]).toContain('is-reply')
+    expect(read([edge(db, web, '51000/TCP', { orientation: 'is-reply' }), edge(web, web, '51000/TCP', { orientation: 'tcp-flags' })])[0]).toContain('is-reply')
+    const isDeclared: Listeners = (party, _protocol, port) => party.identity.workload?.name === 'web' && port === 51_000
+    expect(read([edge(web, db, '5432/TCP'), edge(db, web, '51000/TCP', { orientation: 'is-reply' })], isDeclared)[0]).toContain('is-reply')
+  })
+
+  test('an ephemeral port without a handshake is no server\'s, unless connections to it repeat', () => {
+    const once = (protocol: string, orientation: Orientation): ObservedEdge => edge(db, web, `51000/${protocol}`, { orientation })
+    const often = (observed: ObservedEdge): ObservedEdge => ({ ...observed, sightings: observed.sightings.map((s) => ({ ...s, flows: 3 })) })
+    expect(read([once('TCP', 'is-reply')])[0]).toContain('unoriented')
+    expect(read([often(once('TCP', 'is-reply'))])[0]).toContain('unoriented')
+    expect(read([once('TCP', 'conntrack')])[0]).toContain('unoriented')
+    expect(read([often(once('TCP', 'conntrack'))])[0]).toContain('conntrack')
+    expect(read([often(once('UDP', 'is-reply'))])[0]).toContain('is-reply')
+    expect(read([often(once('UDP', 'is-reply')), edge(web, db, '53/UDP')])[0]).toContain('unoriented')
   })
 })
 
@@ -78,4 +107,12 @@ test('raw label sets of one workload merge into one edge and stay listed as pair
   expect(rest).toEqual([])
   expect(only?.pairs.map((p) => p.from.labels)).toHaveLength(2)
   expect(only?.sightings.map((s) => s.flows)).toEqual([2, 2])
+})
+
+test('one unoriented edge per ephemeral port costs no more than its size', () => {
+  const edges = Array.from({ length: 100_000 }, (_, i) => edge(i % 2 === 0 ? web : db, i % 2 === 0 ? db : web, `${32_768 + (i % 28_000)}/TCP`, { fromPort: 40_000 + Math.floor(i / 28_000) }))
+  const identities = [web, db]
+  const start = performance.now()
+  expect(buildTraffic(edges, groupWorkloads(identities, buildIdentityMap(identities))).length).toBeGreaterThan(50_000)
+  expect(performance.now() - start).toBeLessThan(15_000)
 })

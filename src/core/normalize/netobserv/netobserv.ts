@@ -6,7 +6,7 @@
  * address proves it; everything else is unoriented with both ports. Bytes and packets are never counted (T19). Field by field:
  * docs/sources/netobserv.md. Cost: reads by position (field-layouts.ts), two lookups per known pod.
  */
-import { EPHEMERAL_PORT_START } from '../../flow/traffic.ts'
+import { EPHEMERAL_PORT_START } from '../../flow/orient.ts'
 import type { FlowRecord, Ignored, ObservedVerdict, Orientation, Outcome, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
 import { FieldLayouts } from '../field-layouts.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
