@@ -70,6 +70,49 @@ describe('lines', () => {
   })
 })
 
+describe('text lines', () => {
+  test('a line that is no JSON is handed on as its text, without blanks around it', () => {
+    expect(summary('a;b;c\n  x 1,2,3 \r\n{"a":1}\n1767323045,1767323050,10.0.0.1\ntrue story\nnullable\n-5 and 6\n"quoted" text\n')).toEqual([
+      '1 "a;b;c"', '2 "x 1,2,3"', '3 {"a":1}', '4 "1767323045,1767323050,10.0.0.1"', '5 "true story"', '6 "nullable"', '7 "-5 and 6"', '8 "\\"quoted\\" text"',
+    ])
+  })
+
+  test('what begins like JSON and does not parse stays malformed', () => {
+    expect(summary('{"a":1\n[{"b":\n  {x}\n["a"\n')).toEqual(['1 malformed-json', '2 malformed-json', '3 malformed-json', '4 malformed-json'])
+  })
+
+  test('other alphabets, a byte order mark and NUL', () => {
+    expect(summary('\ufeffNode: ü\nö\n')).toEqual(['1 "Node: ü"', '2 "ö"'])
+    expect(summary('a\0b\nç\0\n')).toEqual(['1 not-text', '2 not-text'])
+  })
+
+  test('a last line without newline may be cut in the middle of a port: it is read only from finished input', () => {
+    const input = '10.0.0.1 80\n10.0.0.2 80'
+    const [, growing] = decode(input)
+    expect(growing).toMatchObject({ startOffset: 12, byteOffset: 12, problem: { code: 'truncated' }, raw: '10.0.0.2 80' })
+    const [, finished] = decode(input, { isFinished: true })
+    expect(finished).toMatchObject({ startOffset: 12, byteOffset: 23, value: '10.0.0.2 80' })
+    expect(summary('{"a":', { isFinished: true })).toEqual(['1 truncated'])
+    expect(summary('{"a":1}', { isFinished: true })).toEqual(['1 {"a":1}'])
+    expect(summary('a\0', { isFinished: true })).toEqual(['1 not-text'])
+  })
+
+  test('text lines cost no exception each', () => {
+    const lines = '1767323045,1767323050,10.0.0.1,10.0.0.2,40000,5432,6\n'.repeat(100_000)
+    const startedAt = performance.now()
+    expect(decode(lines)).toHaveLength(100_000)
+    const textMs = performance.now() - startedAt
+    const bare = lines.split('\n')
+    const beganAt = performance.now()
+    for (const line of bare) {
+      try {
+        JSON.parse(line)
+      } catch { /* what an attempt would cost */ }
+    }
+    expect(textMs).toBeLessThan(performance.now() - beganAt)
+  })
+})
+
 describe('arrays', () => {
   test('elements of a whole-input array are records, however it is printed', () => {
     const records = [{ a: 1 }, { b: ['x]}', { c: '\\"' }] }, { d: {} }]
@@ -136,7 +179,7 @@ describe('objects over several lines', () => {
 
 const PIECES = [
   '{"a":1}', '{"s":"é€😀"}', '{"s":"a\\"b\\\\"}', '[{"x":1},{"y":[1,{"z":"]"}]}]', '[\n  {\n    "p": 1\n  },\n  {"q":2}\n]', '{\n  "m": {\n    "n": []\n  }\n}',
-  '', '   ', '[]', 'garbage', '[oops', '[{"cut":', '{"cut":"', '{', '}', ']', ',', '42', '[1,2]', `{"long":"${'y'.repeat(300)}"}`, '\ufeff{"bom":1}', '[{"u":"é"}, 7 ,{"v":',
+  '', '   ', '[]', 'garbage', '[oops', '[{"cut":', '{"cut":"', '{', '}', ']', ',', '42', '[1,2]', '10.0.0.1,80', '[2026] log', '{"log":"{\\"flow\\":{}}\\n[{\\"flow\\":{}}]"}', '2026-01-02T03:04:05Z stdout F {"flow":{}}', `{"long":"${'y'.repeat(300)}"}`, '\ufeff{"bom":1}', '[{"u":"é"}, 7 ,{"v":',
 ]
 
 function randomInput(random: Random): Buffer {
@@ -155,7 +198,7 @@ describe('laws', () => {
     for (let seed = 1; seed <= total; seed++) {
       const random = createRandom(seed)
       const input = randomInput(random)
-      const options = { maxLineBytes: random.pick([40, 200, 100_000]) }
+      const options = { maxLineBytes: random.pick([40, 200, 100_000]), isFinished: random.chance(0.5) }
       const decoder = createDecoder(options)
       const cut: DecodedItem[] = []
       for (let at = 0; at < input.length;) {

@@ -28,8 +28,8 @@ const BLANK: Ignored = { kind: 'ignored', format: 'unknown', reason: 'blank', co
 const TEXT_FIELDS = ['message', 'log', 'body', 'MESSAGE', 'event', 'textPayload', '_raw'] as const
 /** Fields that hold the record as an object. */
 const OBJECT_FIELDS = ['jsonPayload', '_source', 'result', 'event', 'body', 'message', 'log'] as const
-/** `2026-01-02T03:04:05.1Z stdout F `: what container runtimes write before a line. */
-const CRI = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (?:stdout|stderr) [FP] /
+/** `2026-01-02T03:04:05.1Z stdout F `: what container runtimes write before a line; `P` when they cut it and the rest follows. */
+const CRI = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (?:stdout|stderr) ([FP]) /
 
 /** The records in `value`. `maxTextBytes` bounds one inner line. */
 export function unwrapValue(value: RawObject | string, maxTextBytes: number): Unwrapped[] {
@@ -45,6 +45,8 @@ export function hasRuntimePrefix(line: string): boolean {
 }
 
 const LETTER_T = 84
+/** How text lines of Calico and Antrea begin: two Unix times, or the audit log's date. */
+const FLOW_LINE = /^(?:\d{9,11}[, ]\d{9,11}[, ]|\d{4}\/\d\d\/\d\d )/
 
 class Unwrapping {
   readonly #maxTextBytes: number
@@ -103,6 +105,7 @@ class Unwrapping {
     const value = mayBeJson(rest) ? parseJson(rest) : undefined
     if (value !== undefined) this.#value(value, depth, within, rest)
     else if (isMeantAsJson(rest)) this.#refuse('malformed-json', 'the text inside the envelope is not JSON; a shipper or container runtime may have cut it', rest)
+    else if (prefix?.[2] === 'P') this.#refuse('truncated', 'a container runtime cut this line, and a cut value may look whole', rest)
     else if (rest.includes('\0')) this.#refuse('not-text', 'the text inside the envelope has NUL characters', rest)
     else if (rest.trim() !== '') this.#logLine(rest, within)
   }
@@ -196,7 +199,7 @@ class Unwrapping {
     for (const field of TEXT_FIELDS) {
       const text = record[field]
       if (typeof text !== 'string' || text.trim() === '') continue
-      if (isForeign) return false
+      if (isForeign && !FLOW_LINE.test(text)) return false
       this.text(text, depth, envelope)
       return true
     }

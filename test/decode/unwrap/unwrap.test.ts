@@ -128,6 +128,8 @@ describe('every wrapping gives the record inside', () => {
     expect(values(`2026-01-02T03:04:05.123456789Z stdout F ${JSON.stringify(HUBBLE)}`)).toEqual([HUBBLE])
     expect(values(`2026-01-02T03:04:05.1+01:00 stderr F ${AUDIT}`)).toEqual([AUDIT])
     expect(values(`2026-01-02T03:04:05.1Z stdout P ${JSON.stringify(HUBBLE).slice(0, 90)}`)).toEqual(['malformed-json'])
+    // A cut port would be another port.
+    expect(values(`2026-01-02T03:04:05.1Z stdout P ${AWS.slice(0, AWS.indexOf('PORT: 80') + 7)}`)).toEqual(['truncated'])
   })
 })
 
@@ -141,6 +143,7 @@ describe('what is no envelope stays what it is', () => {
   test("a program's own log object stays one, unless its message holds a flow", () => {
     const log = { level: 'info', message: 'Starting', component: 'agent' }
     expect(values(log)).toEqual([log])
+    expect(values({ level: 'info', message: AUDIT })).toEqual([AUDIT])
     const config = { level: 'info', message: '{"config":1}' }
     expect(values(config)).toEqual([config])
     expect(values({ level: 'info', message: JSON.stringify(HUBBLE) })).toEqual([HUBBLE])

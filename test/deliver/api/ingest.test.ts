@@ -4,6 +4,7 @@ import { hubbleLines } from '../../support/hubble-lines.ts'
 import { createRandom } from '../../support/random.ts'
 import { call, callRaw, startTestService } from '../../support/start-service.ts'
 import type { Answer, TestService } from '../../support/start-service.ts'
+import { message } from '../../support/wire.ts'
 
 const LIMIT = 200_000
 let service: TestService
@@ -15,6 +16,7 @@ beforeAll(async () => {
 
 afterAll(() => service.stop())
 
+const PROTOBUF = 'application/x-protobuf, application/vnd.google.protobuf, application/protobuf'
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 
 function push(body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = NDJSON, query = '?backfill=true'): Promise<Answer> {
@@ -52,6 +54,19 @@ describe('POST /api/v1/ingest/flows', () => {
     expect((await push(write(some), { 'content-type': 'application/json; charset=utf-8' })).json).toMatchObject({ received: some.length, stored: some.length })
   })
 
+  test('application/x-protobuf: the body is one message, here the GetFlowsResponse of the flow that came as JSON before', async () => {
+    const json = JSON.parse(lines[39] ?? '') as { flow: { uuid: string; time: string } }
+    const flow = message(
+      [1, [[1, Date.parse(json.flow.time) / 1000 | 0]]], [2, 1], [5, [[1, '10.244.1.1'], [2, '10.244.2.2']]], [6, [[1, [[1, 40000], [2, 443], [3, [[2, 1]]]]]]],
+      [8, [[3, 'shop'], [4, 'k8s:app=web'], [5, 'web-7c9f8d6b5-1x2lq']]], [9, [[3, 'shop'], [4, 'k8s:app=db'], [5, 'db-7c9f8d6b5-1x2lq']]], [34, json.flow.uuid],
+    )
+    const body = new Uint8Array(message([1, flow], [1000, 'node-1']))
+    expect((await push(body, { 'content-type': 'application/x-protobuf' })).json).toMatchObject({ received: 1, stored: 1, rejected: {}, bytes: body.length })
+    expect((await push(lines[39] ?? '')).json).toMatchObject({ received: 1, stored: 0, duplicate: 1 })
+    const cut = await push(body.slice(0, 50), { 'content-type': 'application/vnd.google.protobuf' })
+    expect(cut).toMatchObject({ status: 200, json: { received: 1, stored: 0, rejected: { 'malformed-protobuf': 1 } } })
+  })
+
   test('a partly bad body: everything good is stored, the rest counted by reason with its line', async () => {
     const { status, json } = await push(`${lines[16]}{"flow":\n${lines[17]}{"other":1}\n`)
     expect(status).toBe(200)
@@ -70,8 +85,8 @@ describe('POST /api/v1/ingest/flows', () => {
   })
 
   test.each([
-    ['no content type', () => push(new Uint8Array([123]), {}), 415, 'The request has no Content-Type; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json.'],
-    ['an unknown content type', () => push('x', { 'content-type': 'text/csv' }), 415, 'Content-Type "text/csv" is not supported; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json.'],
+    ['no content type', () => push(new Uint8Array([123]), {}), 415, `The request has no Content-Type; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json, ${PROTOBUF}.`],
+    ['an unknown content type', () => push('x', { 'content-type': 'text/csv' }), 415, `Content-Type "text/csv" is not supported; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json, ${PROTOBUF}.`],
     ['an unknown encoding', () => push('x', { ...NDJSON, 'content-encoding': 'br' }), 415, 'Content-Encoding "br" is not supported; send gzip, or none.'],
     ['an empty body', () => push(''), 400, 'The body is empty. Send flow records, one JSON object per line.'],
     ['text that says gzip', () => push('plain', GZIP), 400, 'The body says Content-Encoding: gzip but is not valid gzip (incorrect header check). Nothing of it was stored.'],
