@@ -11,7 +11,7 @@
 import { RecentMap } from '../core/base/recent-map.ts'
 import type { Classified, HubbleEnds } from '../core/normalize/hubble/hubble-ends.ts'
 import { isLocalEndpoint } from '../core/normalize/hubble/hubble-fields.ts'
-import { CLOSE_BRACE, COLON, COMMA, isText, OPEN_BRACE, plainEnd, QUOTE, Segment, skipValue, textOf } from './fast-hubble-scan.ts'
+import { CLOSE_BRACE, COLON, COMMA, isText, OPEN_BRACE, PLAIN, plainEnd, QUOTE, Segment, skipValue, textOf, word } from './fast-hubble-scan.ts'
 
 /** Bytes of blocks in a generation. Larger: more identities are known; smaller: less memory. */
 const BLOCK_BYTES = 32 << 20
@@ -27,6 +27,7 @@ const MAX_CHAIN = 4
 const KEY_BYTES = 64
 /** Characters that identity numbers have at most. */
 const MAX_ID_DIGITS = 10
+const W_IDENTITY = word('"ide')
 /** Names of members that are read: no endpoint that has one twice is remembered. */
 const READ = ['ID', 'identity', 'namespace', 'labels', 'pod_name', 'cluster_name', 'workloads']
 
@@ -80,15 +81,18 @@ export class FastEnds {
     if (at >= end || bytes[at] !== OPEN_BRACE) return -1
     const from = numberEnd(bytes, at + 1, end)
     if (from < 0) return -1
-    const key = blockKey(bytes, from, end)
+    const key = blockKey(bytes, view, from, end)
     let block = this.#blocks.get(key)
     while (block !== undefined && !block.segment.isAt(view, from, end)) block = block.next
     if (block === undefined) return this.#learn(bytes, { at, from, end, key })
     const blockEnd = from + block.segment.length
     if (block.ending !== null) return this.#found(block.ending, from > at + 1, blockEnd)
-    const nameEnd = plainEnd(bytes, blockEnd, end)
-    if (nameEnd < 0) return -1
-    let pod = this.#pods.get(podKey(bytes, blockEnd, nameEnd, block.salt))
+    // The name's end is found and its key made in one walk.
+    let nameEnd = blockEnd
+    let hash = block.salt
+    while (nameEnd < end && PLAIN[bytes[nameEnd] as number] === 1) hash = Math.imul(hash ^ (bytes[nameEnd++] as number), 0x01000193)
+    if (nameEnd + 1 >= end || bytes[nameEnd] !== QUOTE) return -1
+    let pod = this.#pods.get(keyOf(hash, bytes[nameEnd + 1] as number))
     while (pod !== undefined && !(pod.block === block && isName(bytes, blockEnd, nameEnd, pod.name) && pod.suffix.isAt(view, nameEnd, end))) pod = pod.next
     if (pod === undefined) return this.#learn(bytes, { at, from, end, key }, block)
     return this.#found(pod, from > at + 1, nameEnd + pod.suffix.length)
@@ -156,7 +160,9 @@ function numberEnd(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /** A number from the first member: the identity, or the namespace where a field mask left it out. */
-function blockKey(bytes: Uint8Array, from: number, end: number): number {
+function blockKey(bytes: Uint8Array, view: DataView, from: number, end: number): number {
+  // `"identity":` and eight characters: all digits of any identity that policies know.
+  if (from + 19 <= end && view.getInt32(from, true) === W_IDENTITY) return Math.imul(view.getInt32(from + 11, true), 0x01000193) ^ view.getInt32(from + 15, true)
   const limit = Math.min(end, from + KEY_BYTES)
   let key = 0
   for (let i = from; i < limit; i++) {
@@ -168,9 +174,14 @@ function blockKey(bytes: Uint8Array, from: number, end: number): number {
 }
 
 function podKey(bytes: Uint8Array, from: number, nameEnd: number, salt: number): number {
-  // What follows the name tells the endpoint as its own node sees it from what others see.
-  let key = salt + (bytes[nameEnd + 1] as number) | 0
-  for (let i = from; i < nameEnd; i++) key = Math.imul(key ^ (bytes[i] as number), 0x01000193)
+  let hash = salt
+  for (let i = from; i < nameEnd; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193)
+  return keyOf(hash, bytes[nameEnd + 1] as number)
+}
+
+/** What follows the name tells the endpoint as its own node sees it from what others see. */
+function keyOf(hash: number, next: number): number {
+  const key = Math.imul(hash ^ next, 0x01000193)
   return key ^ (key >>> 15)
 }
 

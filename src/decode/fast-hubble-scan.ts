@@ -19,7 +19,7 @@ const NINE = 57
 const MAX_DEPTH = 16
 
 /** 1: a character that stands for itself in a string. */
-const PLAIN = new Uint8Array(256).fill(1, 32, 128)
+export const PLAIN = new Uint8Array(256).fill(1, 32, 128)
 PLAIN[QUOTE] = PLAIN[BACKSLASH] = 0
 /** 1: may follow a backslash (`u` is another matter). */
 const ESCAPED = new Uint8Array(256)
@@ -137,10 +137,31 @@ export function textOf(bytes: Buffer, start: number, end: number): string {
   return bytes.toString('latin1', start, end)
 }
 
-/** True when both places hold the same `length` bytes; none of them may reach behind its bytes' end. */
-export function isSame(bytes: Uint8Array, a: number, b: number, length: number): boolean {
-  for (let i = 0; i < length; i++) if (bytes[a + i] !== bytes[b + i]) return false
-  return true
+/** Four characters as they lie in memory: to be compared with `view.getInt32(at, true)`. */
+export function word(text: string): number {
+  return Buffer.from(text, 'latin1').readInt32LE(0)
+}
+
+/**
+ * True when the `length` (at least 4) ASCII bytes at `at` all stand for themselves in a string. Four at a time: a byte that equals the searched one
+ * is zero after xor, and only a zero (or a byte under 32 before) borrows into its top bit when 1 (or 32) is taken from each.
+ */
+export function isPlain(view: DataView, at: number, length: number): boolean {
+  const last = at + length - 4
+  for (let i = at; ; i += 4) {
+    const w = view.getInt32(i < last ? i : last, true)
+    const quote = w ^ 0x22222222
+    const backslash = w ^ 0x5c5c5c5c
+    if ((((quote - 0x01010101) | (backslash - 0x01010101) | (w - 0x20202020)) & 0x80808080) !== 0) return false
+    if (i >= last) return true
+  }
+}
+
+/** True when both places hold the same `length` (at least 8) ASCII bytes; see Segment. */
+export function isSame(view: DataView, a: number, b: number, length: number): boolean {
+  const last = length - 8
+  for (let i = 0; i < last; i += 8) if (view.getFloat64(a + i, true) !== view.getFloat64(b + i, true)) return false
+  return view.getFloat64(a + last, true) === view.getFloat64(b + last, true)
 }
 
 /**
@@ -163,9 +184,17 @@ export class Segment {
     const { length } = this
     const own = this.#view
     if (at + length > end) return false
-    let i = 0
-    for (; i + 8 <= length; i += 8) if (view.getFloat64(at + i, true) !== own.getFloat64(i, true)) return false
-    for (; i < length; i++) if (view.getUint8(at + i) !== own.getUint8(i)) return false
-    return true
+    if (length < 8) {
+      for (let i = 0; i < length; i++) if (view.getUint8(at + i) !== own.getUint8(i)) return false
+      return true
+    }
+    const last = length - 8
+    for (let i = 0; i < last; i += 8) if (view.getFloat64(at + i, true) !== own.getFloat64(i, true)) return false
+    return view.getFloat64(at + last, true) === own.getFloat64(last, true)
+  }
+
+  /** The segment of a text. */
+  static of(text: string): Segment {
+    return new Segment(Buffer.from(text, 'latin1'), 0, text.length)
   }
 }

@@ -1,14 +1,20 @@
 import { FLAG_ACK, FLAG_SYN } from '../core/normalize/hubble/hubble-fields.ts'
 import type { Protocol } from '../core/flow/flow-record.ts'
-import { CLOSE_BRACE, COLON, COMMA, isText, OPEN_BRACE, plainEnd, QUOTE, skipValue, textOf } from './fast-hubble-scan.ts'
+import { CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, plainEnd, QUOTE, Segment, skipValue, textOf, word } from './fast-hubble-scan.ts'
 
-const PROTOCOLS: readonly (readonly [string, Protocol | 'ICMP'])[] = [['{"TCP":', 'TCP'], ['{"UDP":', 'UDP'], ['{"SCTP":', 'SCTP'], ['{"ICMPv4":', 'ICMP'], ['{"ICMPv6":', 'ICMP']]
-const SOURCE_PORT = '"source_port":'
-const DESTINATION_PORT = '"destination_port":'
-const FLAGS = '"flags":{'
-/** Bits of FLAG_SYN and so on; flags that no record keeps have bits of their own, so that none is taken twice. */
-const FLAG_BITS = new Map<string, number>([['SYN', FLAG_SYN], ['ACK', FLAG_ACK], ['FIN', 4], ['RST', 8], ['PSH', 16], ['URG', 32], ['ECE', 64], ['CWR', 128], ['NS', 256]])
-const KEPT_FLAGS = 31
+const PROTOCOLS: readonly (readonly [Segment, Protocol | 'ICMP'])[] = [
+  [Segment.of('{"TCP":'), 'TCP'], [Segment.of('{"UDP":'), 'UDP'], [Segment.of('{"SCTP":'), 'SCTP'], [Segment.of('{"ICMPv4":'), 'ICMP'], [Segment.of('{"ICMPv6":'), 'ICMP'],
+]
+const SOURCE_PORT = Segment.of('"source_port":')
+const DESTINATION_PORT = Segment.of('"destination_port":')
+const FLAGS = Segment.of('"flags":{')
+const FLAG_END = word('true')
+const W_SYN = word('"SYN')
+const W_ACK = word('"ACK')
+const W_FIN = word('"FIN')
+const W_PSH = word('"PSH')
+const W_RST = word('"RST')
+const W_COLON = word('":tr')
 const MAX_PORT = 65_535
 
 /** Reads `l4` of a flow: one protocol, its ports and flags. */
@@ -20,70 +26,70 @@ export class FastTransport {
   flags = 0
 
   /** `at` is at the opening brace; the result is behind the closing one, or -1. */
-  read(bytes: Buffer, at: number, end: number): number {
+  read(bytes: Buffer, view: DataView, at: number, end: number): number {
     for (const [text, protocol] of PROTOCOLS) {
-      if (!isText(bytes, at, end, text)) continue
+      if (!text.isAt(view, at, end)) continue
       this.protocol = protocol
-      const next = protocol === 'ICMP' ? skipValue(bytes, at + text.length, end) : this.#readSegment(bytes, at + text.length, end)
+      const next = protocol === 'ICMP' ? skipValue(bytes, at + text.length, end) : this.#readSegment(bytes, view, at + text.length, end)
       return next >= 0 && next < end && bytes[next] === CLOSE_BRACE ? next + 1 : -1
     }
     return -1
   }
 
-  #readSegment(bytes: Buffer, at: number, end: number): number {
+  #readSegment(bytes: Buffer, view: DataView, at: number, end: number): number {
     this.sourcePort = this.destinationPort = this.flags = 0
     if (at >= end || bytes[at] !== OPEN_BRACE) return -1
     let i = at + 1
     // In the exporter's order; others are parsed.
-    if (isText(bytes, i, end, SOURCE_PORT)) {
+    if (SOURCE_PORT.isAt(view, i, end)) {
       const next = portEnd(bytes, i + SOURCE_PORT.length, end)
       if (next < 0) return -1
       this.sourcePort = numberOf(bytes, i + SOURCE_PORT.length, next)
       i = bytes[next] === COMMA ? next + 1 : next
     }
-    if (isText(bytes, i, end, DESTINATION_PORT)) {
+    if (DESTINATION_PORT.isAt(view, i, end)) {
       const next = portEnd(bytes, i + DESTINATION_PORT.length, end)
       if (next < 0) return -1
       this.destinationPort = numberOf(bytes, i + DESTINATION_PORT.length, next)
       i = bytes[next] === COMMA ? next + 1 : next
     }
-    if (isText(bytes, i, end, FLAGS)) {
-      i = this.#readFlags(bytes, i + FLAGS.length, end)
+    if (FLAGS.isAt(view, i, end)) {
+      i = this.#readFlags(bytes, view, i + FLAGS.length, end)
       if (i < 0) return -1
     }
     // A comma before the brace was taken for the start of a next member that is not there.
     return i < end && bytes[i] === CLOSE_BRACE && bytes[i - 1] !== COMMA && this.sourcePort <= MAX_PORT && this.destinationPort <= MAX_PORT ? i + 1 : -1
   }
 
-  /** `at` is behind the opening brace of the flags. */
-  #readFlags(bytes: Buffer, at: number, end: number): number {
+  /** `at` is behind the opening brace of the flags. Flags that no record keeps are left to the parser. */
+  #readFlags(bytes: Buffer, view: DataView, at: number, end: number): number {
     let seen = 0
     let i = at
     for (;;) {
-      const keyEnd = i < end && bytes[i] === QUOTE ? plainEnd(bytes, i + 1, end) : -1
-      if (keyEnd < 0) return -1
-      const bit = flagBit(bytes, i + 1, keyEnd)
-      if (bit === 0 || (seen & bit) !== 0 || !isText(bytes, keyEnd + 1, end, ':true')) return -1
+      if (i + 11 > end || view.getInt32(i + 4, true) !== W_COLON || view.getInt32(i + 6, true) !== FLAG_END) return -1
+      const bit = flagBit(view.getInt32(i, true))
+      if (bit === 0 || (seen & bit) !== 0) return -1
       seen |= bit
-      i = keyEnd + 6
-      if (i >= end) return -1
-      const byte = bytes[i++]
+      const byte = bytes[i + 10]
+      i += 11
       if (byte === CLOSE_BRACE) break
       if (byte !== COMMA) return -1
     }
-    this.flags = seen & KEPT_FLAGS
+    this.flags = seen
     return i
   }
 }
 
-/** 0: no flag. The common ones are told by their letters, without a text. */
-function flagBit(bytes: Buffer, at: number, end: number): number {
-  if (end - at === 3) {
-    const letters = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
-    if (letters === 0x53594e) return FLAG_SYN
-    if (letters === 0x41434b) return FLAG_ACK
+/** 0: none that is kept. */
+function flagBit(key: number): number {
+  switch (key) {
+    case W_SYN: return FLAG_SYN
+    case W_ACK: return FLAG_ACK
+    case W_FIN: return 4
+    case W_RST: return 8
+    case W_PSH: return 16
+    default: return 0
   }
-  return FLAG_BITS.get(textOf(bytes, at, end)) ?? 0
 }
 
 /** Behind the digits of a port, followed by another member or the end; -1: no port as exporters write it. */
@@ -95,7 +101,7 @@ function portEnd(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /** The number of checked digits. */
-export function numberOf(bytes: Uint8Array, at: number, end: number): number {
+function numberOf(bytes: Uint8Array, at: number, end: number): number {
   let value = 0
   for (let i = at; i < end; i++) value = value * 10 + (bytes[i] as number) - 48
   return value

@@ -7,7 +7,7 @@ import type { Classified } from '../core/normalize/hubble/hubble-ends.ts'
 import { EVENT_L7, readDirection, readFlowType, readVerdict, type LoggedVerdict } from '../core/normalize/hubble/hubble-enums.ts'
 import { readServiceName } from '../core/normalize/hubble/hubble-fields.ts'
 import { FastEnds } from './fast-hubble-ends.ts'
-import { CLOSE_BRACE, COLON, COMMA, isSame, isText, OPEN_BRACE, plainEnd, QUOTE, skipValue, textOf } from './fast-hubble-scan.ts'
+import { CLOSE_BRACE, COLON, COMMA, isPlain, isSame, isText, OPEN_BRACE, plainEnd, QUOTE, Segment, skipValue, textOf, word } from './fast-hubble-scan.ts'
 import { FastTails, HubbleTail } from './fast-hubble-tails.ts'
 import { FastAddresses, FastTimes } from './fast-hubble-texts.ts'
 import { FastEvent, FastTransport } from './fast-hubble-transport.ts'
@@ -33,8 +33,10 @@ const POINT = 65_536
 const DROP_REASON_DESC = 131_072
 /** The full parse alone reads these: sums, and signs of another producer. */
 const PARSED = 262_144
+/** Nothing is made from it, but it is on every line. */
+const ETHERNET = 524_288
 /** Seen before the tail, never in it. */
-const HEAD = TIME | UUID | VERDICT | DROP_REASON | IP | L4 | SOURCE | DESTINATION
+const HEAD = ETHERNET | TIME | UUID | VERDICT | DROP_REASON | IP | L4 | SOURCE | DESTINATION
 /** Without one of these the line is parsed: without event_type and node_name its keys may be lowerCamel. */
 const NEEDED = TIME | SOURCE | DESTINATION | EVENT_TYPE | NODE_NAME
 const NEEDED_OF_FLOW = NEEDED | VERDICT | IP | L4
@@ -43,27 +45,38 @@ const KEYS = new Map<string, number>([
   ['time', TIME], ['uuid', UUID], ['verdict', VERDICT], ['drop_reason', DROP_REASON], ['IP', IP], ['l4', L4], ['source', SOURCE], ['destination', DESTINATION],
   ['Type', TYPE], ['node_name', NODE_NAME], ['reply', REPLY], ['is_reply', IS_REPLY], ['event_type', EVENT_TYPE], ['source_service', SOURCE_SERVICE],
   ['destination_service', DESTINATION_SERVICE], ['traffic_direction', DIRECTION], ['trace_observation_point', POINT], ['drop_reason_desc', DROP_REASON_DESC],
-  ['aggregate', PARSED], ['extensions', PARSED],
+  ['ethernet', ETHERNET], ['aggregate', PARSED], ['extensions', PARSED],
 ])
-const LINE_HEAD = '{"flow":{'
-const FORWARDED = 'FORWARDED"'
+const LINE_HEAD = Segment.of('{"flow":{')
+const FORWARDED = Segment.of('"FORWARDED"')
+// `ethernet` as exporters write it: two addresses of 17 characters.
+const MAC_HEAD = Segment.of('{"source":"')
+const MAC_MIDDLE = Segment.of('","destination":"')
+const MAC_LENGTH = 17
+const UUID_LENGTH = 36
+const IP_SOURCE_KEY = Segment.of('"source":')
+const IP_DESTINATION_KEY = Segment.of('"destination":')
+const IP_VERSION = Segment.of('"ipVersion":"IPv4"}')
 const NO_BYTES = Buffer.alloc(0)
 /** Bytes that may be looked at behind the start of a key. */
 const LONGEST_WORD = 16
 
-/** Four characters as they lie in memory. */
-function word(text: string): number {
-  return Buffer.from(text, 'latin1').readInt32LE(0)
-}
-
 const W_TIME = word('"tim')
+const W_TIME_END = word('me":')
 const W_UUID = word('"uui')
+const W_UUID_END = word('id":')
 const W_VERDICT = word('"ver')
+const W_VERDICT_2 = word('dict')
+const W_VERDICT_END = word('ct":')
 const W_IP = word('"IP"')
 const W_L4 = word('"l4"')
 const W_SOURCE = word('"sou')
+const W_SOURCE_2 = word('rce"')
+const W_SOURCE_END = word('ce":')
 const W_DESTINATION = word('"des')
+const DESTINATION_KEY = Segment.of('"destination":')
 const W_ETHERNET = word('"eth')
+const ETHERNET_KEY = Segment.of('"ethernet":')
 
 /** True when everything was seen that tells what kind of event a line is. */
 export function hasNeeded(seen: number): boolean {
@@ -119,7 +132,7 @@ export class FlowWalk {
       this.bytes = bytes
       this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     }
-    if (!isText(bytes, start, end, LINE_HEAD)) return 0
+    if (!LINE_HEAD.isAt(this.#view, start, end)) return 0
     this.tail = this.#newTail
     this.tail.reset()
     this.uuidStart = this.uuidEnd = 0
@@ -162,7 +175,7 @@ export class FlowWalk {
   #tailEnd(at: number, end: number): number {
     const length = this.#timeEnd - this.#timeStart
     const tailEnd = end - 1 - length
-    return tailEnd > at && this.bytes[end - 1] === CLOSE_BRACE && isSame(this.bytes, this.#timeStart, tailEnd, length) ? tailEnd : -1
+    return tailEnd > at && this.bytes[end - 1] === CLOSE_BRACE && isSame(this.#view, this.#timeStart, tailEnd, length) ? tailEnd : -1
   }
 
   /** Keeps a tail that was walked to the end of its line, unless it is likely to be the only one of its kind. */
@@ -201,15 +214,16 @@ export class FlowWalk {
   #key(at: number, end: number): number {
     if (at + LONGEST_WORD > end) return -1
     const { bytes } = this
-    switch (this.#view.getInt32(at, true)) {
-      case W_TIME: if (isText(bytes, at + 4, end, 'e":')) return this.#found(TIME, at + 7); break
-      case W_UUID: if (isText(bytes, at + 4, end, 'd":')) return this.#found(UUID, at + 7); break
-      case W_VERDICT: if (isText(bytes, at + 4, end, 'dict":')) return this.#found(VERDICT, at + 10); break
-      case W_ETHERNET: if (isText(bytes, at + 4, end, 'ernet":')) return this.#found(0, at + 11); break
+    const view = this.#view
+    switch (view.getInt32(at, true)) {
+      case W_TIME: if (view.getInt32(at + 3, true) === W_TIME_END) return this.#found(TIME, at + 7); break
+      case W_UUID: if (view.getInt32(at + 3, true) === W_UUID_END) return this.#found(UUID, at + 7); break
+      case W_VERDICT: if (view.getInt32(at + 4, true) === W_VERDICT_2 && view.getInt32(at + 6, true) === W_VERDICT_END) return this.#found(VERDICT, at + 10); break
       case W_IP: if (bytes[at + 4] === COLON) return this.#found(IP, at + 5); break
       case W_L4: if (bytes[at + 4] === COLON) return this.#found(L4, at + 5); break
-      case W_SOURCE: if (isText(bytes, at + 4, end, 'rce":')) return this.#found(SOURCE, at + 9); break
-      case W_DESTINATION: if (isText(bytes, at + 4, end, 'tination":')) return this.#found(DESTINATION, at + 14); break
+      case W_SOURCE: if (view.getInt32(at + 4, true) === W_SOURCE_2 && view.getInt32(at + 5, true) === W_SOURCE_END) return this.#found(SOURCE, at + 9); break
+      case W_DESTINATION: if (DESTINATION_KEY.isAt(view, at, end)) return this.#found(DESTINATION, at + 14); break
+      case W_ETHERNET: if (ETHERNET_KEY.isAt(view, at, end)) return this.#found(ETHERNET, at + 11); break
       default: break
     }
     const close = bytes[at] === QUOTE ? plainEnd(bytes, at + 1, end) : -1
@@ -229,8 +243,9 @@ export class FlowWalk {
       case TIME: return this.#time(at, end)
       case UUID: return this.#uuid(at, end)
       case VERDICT: return this.#verdict(at, end)
+      case ETHERNET: return this.#ethernet(at, end)
       case IP: return this.#ip(at, end)
-      case L4: return this.transport.read(bytes, at, end)
+      case L4: return this.transport.read(bytes, this.#view, at, end)
       case SOURCE: {
         const next = this.#ends.read(bytes, this.#view, at, end)
         this.source = this.#ends.classified
@@ -257,20 +272,34 @@ export class FlowWalk {
   }
 
   #uuid(at: number, end: number): number {
-    const close = this.bytes[at] === QUOTE ? plainEnd(this.bytes, at + 1, end) : -1
+    const { bytes } = this
+    if (at >= end || bytes[at] !== QUOTE) return -1
+    const common = at + 1 + UUID_LENGTH
+    const close = common < end && bytes[common] === QUOTE && isPlain(this.#view, at + 1, UUID_LENGTH) ? common : plainEnd(bytes, at + 1, end)
     if (close < 0) return -1
     this.uuidStart = at + 1
     this.uuidEnd = close
     return close + 1
   }
 
+  /** Steps over the addresses of a frame. */
+  #ethernet(at: number, end: number): number {
+    const view = this.#view
+    const source = at + MAC_HEAD.length
+    const destination = source + MAC_LENGTH + MAC_MIDDLE.length
+    const close = destination + MAC_LENGTH
+    const isCommon = close + 1 < end && MAC_HEAD.isAt(view, at, end) && isPlain(view, source, MAC_LENGTH) && MAC_MIDDLE.isAt(view, source + MAC_LENGTH, end) &&
+      isPlain(view, destination, MAC_LENGTH) && this.bytes[close] === QUOTE && this.bytes[close + 1] === CLOSE_BRACE
+    return isCommon ? close + 2 : skipValue(this.bytes, at, end)
+  }
+
   #verdict(at: number, end: number): number {
     const { bytes } = this
-    if (bytes[at] !== QUOTE) return -1
-    if (isText(bytes, at + 1, end, FORWARDED)) {
+    if (FORWARDED.isAt(this.#view, at, end)) {
       this.verdict = 'allowed'
-      return at + 1 + FORWARDED.length
+      return at + FORWARDED.length
     }
+    if (bytes[at] !== QUOTE) return -1
     const close = plainEnd(bytes, at + 1, end)
     if (close < 0) return -1
     this.verdict = readVerdict(textOf(bytes, at + 1, close))
@@ -279,6 +308,7 @@ export class FlowWalk {
 
   #ip(from: number, end: number): number {
     const { bytes } = this
+    const view = this.#view
     if (bytes[from] !== OPEN_BRACE) return -1
     this.sourceAddress = this.destinationAddress = undefined
     this.sourceXlated = ''
@@ -286,13 +316,19 @@ export class FlowWalk {
     let sourceAt = 0
     let at = from + 1
     for (;;) {
-      const close = at < end && bytes[at] === QUOTE ? plainEnd(bytes, at + 1, end) : -1
-      if (close < 0 || close + 2 >= end || bytes[close + 1] !== COLON) return -1
-      const member = ipMember(bytes, at + 1, close)
+      if (IP_VERSION.isAt(view, at, end)) {
+        at += IP_VERSION.length
+        break
+      }
+      const isSource = IP_SOURCE_KEY.isAt(view, at, end)
+      const isKnown = isSource || IP_DESTINATION_KEY.isAt(view, at, end)
+      const keyEnd = isSource ? at + 8 : isKnown ? at + 13 : at < end && bytes[at] === QUOTE ? plainEnd(bytes, at + 1, end) + 1 : 0
+      if (keyEnd <= 0 || keyEnd + 1 >= end || bytes[keyEnd] !== COLON) return -1
+      const member = isSource ? IP_SOURCE : isKnown ? IP_DESTINATION : ipMember(bytes, at + 1, keyEnd - 1)
       if (member !== IP_OTHER && (seen & member) !== 0) return -1
       seen |= member
-      if (member === IP_SOURCE) sourceAt = close + 3
-      at = member === IP_OTHER ? skipValue(bytes, close + 2, end) : this.#address(member, close + 2, end)
+      if (isSource) sourceAt = keyEnd + 2
+      at = member === IP_OTHER ? skipValue(bytes, keyEnd + 1, end) : this.#address(member, keyEnd + 1, end)
       if (at < 0 || at >= end) return -1
       const byte = bytes[at++]
       if (byte === CLOSE_BRACE) break
@@ -369,11 +405,7 @@ const IP_DESTINATION = 2
 const IP_XLATED = 4
 const IP_OTHER = 8
 
+/** The others are recognised by their first bytes. */
 function ipMember(bytes: Buffer, at: number, end: number): number {
-  switch (end - at) {
-    case 6: return isText(bytes, at, end, 'source') ? IP_SOURCE : IP_OTHER
-    case 11: return isText(bytes, at, end, 'destination') ? IP_DESTINATION : IP_OTHER
-    case 13: return isText(bytes, at, end, 'source_xlated') ? IP_XLATED : IP_OTHER
-    default: return IP_OTHER
-  }
+  return end - at === 13 && isText(bytes, at, end, 'source_xlated') ? IP_XLATED : IP_OTHER
 }

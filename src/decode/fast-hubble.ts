@@ -17,9 +17,13 @@ import type { Normalizer } from '../core/normalize/normalizer.ts'
 import type { FastPath } from './decode-chunk.ts'
 import { FlowWalk, hasNeeded, isComplete } from './fast-hubble-walk.ts'
 
-/** The fast path of a source's decoder. It remembers what the normalizer makes of endpoints: keep both together. */
-export function createFastPath(normalizer: Normalizer): FastPath {
-  return new FastHubble(normalizer.hubble)
+const paths = new WeakMap<HubbleNormalizer, FastPath>()
+
+/** The fast path in front of a normalizer, for all decoders of its sources: it remembers what this normalizer makes of endpoints. */
+export function fastPathOf({ hubble }: Normalizer): FastPath {
+  const path = paths.get(hubble) ?? new FastHubble(hubble)
+  paths.set(hubble, path)
+  return path
 }
 
 class FastHubble implements FastPath {

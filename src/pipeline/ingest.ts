@@ -13,9 +13,12 @@
  */
 import { createHash } from 'node:crypto'
 import { AppError } from '../core/base/app-error.ts'
+import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
 import { createNormalizer } from '../core/normalize/normalizer.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
+import type { FastPath } from '../decode/decode-chunk.ts'
+import { fastPathOf } from '../decode/fast-hubble.ts'
 import { decodeValue } from '../decode/decode-value.ts'
 import type { DecodedItem } from '../decode/item-list.ts'
 import { openFile } from '../sources/file.ts'
@@ -32,6 +35,7 @@ import type { IngestReport } from './ingest-report.ts'
 import { ingestStream } from './ingest-stream.ts'
 import { replayLetters } from './replay-letters.ts'
 import type { ReplayOptions, ReplayReport } from './replay-letters.ts'
+import { LiveHistory } from './live-history.ts'
 import { findResumePoint } from './resume-point.ts'
 import { retain } from './retain.ts'
 
@@ -49,6 +53,10 @@ export interface IngesterOptions {
   readonly podCidrs?: readonly string[]
   /** See NormalizerOptions. */
   readonly ownWorkloads?: readonly string[]
+  /** Resolves addresses and names instead of the cluster state that the store holds. */
+  readonly history?: ClusterHistory
+  /** Flows of any age come, so all of the stored cluster state is read; otherwise that of the last 9 days. */
+  readonly isAnyAge?: boolean
   /** The service's clock, microseconds. */
   readonly nowUs: () => number
   /** How long and how loudly to wait for the database. */
@@ -97,9 +105,13 @@ export interface Ingester {
 
 /** Makes the cluster known. The schema must be migrated. */
 export async function createIngester(database: Database, options: IngesterOptions): Promise<Ingester> {
-  const normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [] })
-  const clusterId = await ensureCluster(database, options.cluster)
-  return new DatabaseIngester(database, clusterId, normalizer, options)
+  const { cluster, history, isAnyAge = false, nowUs } = options
+  const clusterId = await ensureCluster(database, cluster)
+  const live = new LiveHistory(database, clusterId, { nowUs, isUnbounded: isAnyAge })
+  const normalizer = createNormalizer({
+    cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [], history: history === undefined ? live.current : () => history,
+  })
+  return new DatabaseIngester(database, { clusterId, normalizer, state: live }, options)
 }
 
 class DatabaseIngester implements Ingester {
@@ -107,12 +119,15 @@ class DatabaseIngester implements Ingester {
   private readonly database: Database
   private readonly normalizer: Normalizer
   private readonly options: IngesterOptions
+  private readonly state: LiveHistory
   private readonly writer: BatchWriter
 
-  constructor(database: Database, clusterId: number, normalizer: Normalizer, options: IngesterOptions) {
+  constructor(database: Database, of: { clusterId: number; normalizer: Normalizer; state: LiveHistory }, options: IngesterOptions) {
+    const { clusterId } = of
     this.database = database
     this.clusterId = clusterId
-    this.normalizer = normalizer
+    this.normalizer = of.normalizer
+    this.state = of.state
     this.options = options
     this.writer = new BatchWriter(database, clusterId, { nowUs: options.nowUs, retry: options.retry ?? {}, limits: options.limits })
   }
@@ -145,7 +160,8 @@ class DatabaseIngester implements Ingester {
     }
   }
 
-  replayLetters(options: ReplayOptions = {}): Promise<ReplayReport> {
+  async replayLetters(options: ReplayOptions = {}): Promise<ReplayReport> {
+    await withRetry(() => this.state.refresh(true), this.options.retry)
     const { database, clusterId, writer, normalizer } = this
     return replayLetters({ database, clusterId, writer, normalizer, nowUs: this.options.nowUs, retry: this.options.retry ?? {} }, options)
   }
@@ -153,6 +169,7 @@ class DatabaseIngester implements Ingester {
   private async ingestFile(path: string, report: IngestReport, options: FileOptions): Promise<void> {
     const source = await openFile(path)
     try {
+      await withRetry(() => this.state.refresh(true), this.options.retry)
       const point = await withRetry(() => findResumePoint(this.database, this.clusterId, source), this.options.retry)
       if (point.startRecords > 0 || point.isComplete) await this.countKnown(report, source.name, point.startRecords)
       if (point.isComplete) return
@@ -174,9 +191,10 @@ class DatabaseIngester implements Ingester {
       await this.countKnown(report, options.source, known)
       return report
     }
+    await withRetry(() => this.state.refresh(), this.options.retry)
     const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
     const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds })
-    for (const items of decodeBody(chunks, options.kind)) {
+    for (const items of decodeBody(chunks, options.kind, fastPathOf(this.normalizer))) {
       for (const item of items) collected.add(item)
       if (collected.windowRows > BODY_WINDOW_ROWS) {
         throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
@@ -194,12 +212,12 @@ class DatabaseIngester implements Ingester {
 }
 
 /** The items of a body, a chunk's at a time. */
-function* decodeBody(chunks: readonly Buffer[], kind: 'protobuf' | undefined): Generator<DecodedItem[]> {
+function* decodeBody(chunks: readonly Buffer[], kind: 'protobuf' | undefined, fastPath: FastPath): Generator<DecodedItem[]> {
   if (kind === 'protobuf') {
     yield decodeValue(Buffer.concat(chunks), { kind })
     return
   }
-  const decoder = createDecoder({ isFinished: true })
+  const decoder = createDecoder({ isFinished: true, fastPath })
   for (const chunk of chunks) yield decoder.push(chunk)
   yield decoder.end()
 }

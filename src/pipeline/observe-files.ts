@@ -10,9 +10,12 @@ import { EdgeBatch } from '../core/aggregate/edge-batch.ts'
 import { foldEdges } from '../core/aggregate/fold-edges.ts'
 import { PodNetworks } from '../core/aggregate/pod-networks.ts'
 import { AppError } from '../core/base/app-error.ts'
+import { NO_HISTORY } from '../core/cluster/cluster-history.ts'
+import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
 import type { FlowRecord } from '../core/flow/flow-record.ts'
 import { createNormalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
+import { fastPathOf } from '../decode/fast-hubble.ts'
 import { openFile } from '../sources/file.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import { CollectedRecords } from './collected-records.ts'
@@ -24,6 +27,8 @@ import type { IngestProgress } from './ingest.ts'
 export interface ObserveOptions {
   readonly cluster: string
   readonly podCidrs?: readonly string[]
+  /** Cluster state to resolve addresses and names by; none unless given. */
+  readonly history?: ClusterHistory
   /** See NormalizerOptions. */
   readonly ownWorkloads?: readonly string[]
   /** Half-open range; flows that do not overlap it are ignored(outside-range). */
@@ -66,14 +71,14 @@ class Observation {
 
   constructor(options: ObserveOptions) {
     this.options = options
-    this.normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [] })
+    this.normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [], history: () => options.history ?? NO_HISTORY })
   }
 
   async read(path: string): Promise<void> {
     const source = await openFile(path)
     const before = this.report.bytes
     try {
-      const decoder = createDecoder({ isFinished: source.sourceId.startsWith('content:') })
+      const decoder = createDecoder({ isFinished: source.sourceId.startsWith('content:'), fastPath: fastPathOf(this.normalizer) })
       for await (const chunk of source.chunks(0)) {
         this.options.signal?.throwIfAborted()
         this.report.bytes += chunk.length
