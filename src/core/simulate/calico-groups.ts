@@ -107,8 +107,7 @@ export class CalicoGroups {
     const from = this.#ends[c.client.index] as CalicoEnd
     const to = this.#ends[c.server.index] as CalicoEnd
     const names = at.reporter === 'src' || c.client.nodeIndex === c.server.nodeIndex
-    const place = this.#isPerNode ? `${node} ${from.ip} ${to.ip}` : `${names}`
-    const key = `${at.reporter} ${c.edge.index} ${from.nameAggr} ${to.nameAggr} ${place}`
+    const key = this.#isPerNode ? `${at.reporter} ${node} ${c.edge.index} ${from.nameAggr} ${from.ip} ${to.nameAggr} ${to.ip}` : `${at.reporter} ${sharedKey(from, to, { edge, names })}`
     let row = rows.get(key)
     if (row === undefined) {
       row = { from, to, edge, reporter: at.reporter, host: (this.#cluster.nodes[node] as { name: string }).name, domain: c.server.fqdn, names, flows: 0, started: 0, completed: 0 }
@@ -126,6 +125,13 @@ export class CalicoGroups {
     const endS = Math.floor(Math.min(this.#range.startUs + (number + 1) * this.#intervalUs, this.#range.endUs) / US_PER_SECOND)
     return { startS, endS, groups }
   }
+}
+
+/** What tells groups apart without nodes and addresses: two edges of the topology may look the same then. */
+function sharedKey(from: CalicoEnd, to: CalicoEnd, { edge, names }: Pick<CalicoGroup, 'edge' | 'names'>): string {
+  const { port, protocol, via } = edge
+  const service = !names ? '' : via !== undefined ? `${via.namespace}/${via.name} ${via.portName} ${via.port}` : edge.to.type === 'kube-apiserver' ? 'kubernetes' : ''
+  return `${from.namespace}/${from.nameAggr} ${to.namespace}/${to.nameAggr} ${protocol}/${port} ${service}`
 }
 
 function calicoEnd(endpoint: Endpoint, shared: ReadonlyMap<string, Labels>): CalicoEnd {
