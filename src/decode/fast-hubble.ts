@@ -19,8 +19,8 @@ import { FlowWalk, hasNeeded, isComplete } from './fast-hubble-walk.ts'
 
 const paths = new WeakMap<HubbleNormalizer, FastPath>()
 
-/** The fast path in front of a normalizer, for all decoders of its sources: it remembers what this normalizer makes of endpoints. */
-export function fastPathOf({ hubble }: Normalizer): FastPath {
+/** The fast path in front of a normalizer: made once for each, and shared by all decoders, because it remembers what this normalizer makes of endpoints. */
+export function createFastPath({ hubble }: Normalizer): FastPath {
   const path = paths.get(hubble) ?? new FastHubble(hubble)
   paths.set(hubble, path)
   return path

@@ -1,7 +1,7 @@
 import { AppError } from '../core/base/app-error.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
-import { fastPathOf } from '../decode/fast-hubble.ts'
+import { createFastPath } from '../decode/fast-hubble.ts'
 import type { Decoder } from '../decode/decode-chunk.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import type { PositionStep } from '../store/write/advance-position.ts'
@@ -53,7 +53,7 @@ class StreamRun {
     this.source = source
     this.point = point
     this.context = context
-    this.decoder = createDecoder({ startOffset: point.startByte, isFinished: point.contentDigest !== undefined, fastPath: fastPathOf(context.normalizer) })
+    this.decoder = createDecoder({ startOffset: point.startByte, isFinished: source.isFinished, fastPath: createFastPath(context.normalizer) })
     this.bytesRead = point.startByte
     this.position = point.stored
     this.records = point.startRecords

@@ -18,7 +18,7 @@ import { createNormalizer } from '../core/normalize/normalizer.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
 import type { FastPath } from '../decode/decode-chunk.ts'
-import { fastPathOf } from '../decode/fast-hubble.ts'
+import { createFastPath } from '../decode/fast-hubble.ts'
 import { decodeValue } from '../decode/decode-value.ts'
 import type { DecodedItem } from '../decode/item-list.ts'
 import { openFile } from '../sources/file.ts'
@@ -193,8 +193,9 @@ class DatabaseIngester implements Ingester {
     }
     await withRetry(() => this.state.refresh(), this.options.retry)
     const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
-    const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds })
-    for (const items of decodeBody(chunks, options.kind, fastPathOf(this.normalizer))) {
+    const readBytes = (start: number, end: number): Buffer => bytesOf(chunks, start, end)
+    const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds, readBytes })
+    for (const items of decodeBody(chunks, options.kind, createFastPath(this.normalizer))) {
       for (const item of items) collected.add(item)
       if (collected.windowRows > BODY_WINDOW_ROWS) {
         throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
@@ -220,6 +221,16 @@ function* decodeBody(chunks: readonly Buffer[], kind: 'protobuf' | undefined, fa
   const decoder = createDecoder({ isFinished: true, fastPath })
   for (const chunk of chunks) yield decoder.push(chunk)
   yield decoder.end()
+}
+
+/** The bytes from one offset to another of what comes in chunks. */
+function bytesOf(chunks: readonly Buffer[], start: number, end: number): Buffer {
+  let at = 0
+  return Buffer.concat(chunks.flatMap((chunk) => {
+    const from = at
+    at += chunk.length
+    return from < end && at > start ? [chunk.subarray(Math.max(0, start - from), end - from)] : []
+  }))
 }
 
 function progressOf(source: OpenedSource, bytes: number, report: IngestReport): IngestProgress {

@@ -15,7 +15,7 @@ import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
 import type { FlowRecord } from '../core/flow/flow-record.ts'
 import { createNormalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
-import { fastPathOf } from '../decode/fast-hubble.ts'
+import { createFastPath } from '../decode/fast-hubble.ts'
 import { openFile } from '../sources/file.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import { CollectedRecords } from './collected-records.ts'
@@ -78,7 +78,7 @@ class Observation {
     const source = await openFile(path)
     const before = this.report.bytes
     try {
-      const decoder = createDecoder({ isFinished: source.sourceId.startsWith('content:'), fastPath: fastPathOf(this.normalizer) })
+      const decoder = createDecoder({ isFinished: source.isFinished, fastPath: createFastPath(this.normalizer) })
       for await (const chunk of source.chunks(0)) {
         this.options.signal?.throwIfAborted()
         this.report.bytes += chunk.length

@@ -5,7 +5,7 @@ import type { Outcome } from '../../src/core/flow/flow-record.ts'
 import { createNormalizer, type Normalizer } from '../../src/core/normalize/normalizer.ts'
 import { simulate } from '../../src/core/simulate/simulate.ts'
 import { createDecoder, type FastPath } from '../../src/decode/decode-chunk.ts'
-import { fastPathOf } from '../../src/decode/fast-hubble.ts'
+import { createFastPath } from '../../src/decode/fast-hubble.ts'
 import { loadTopology } from '../../src/manifests/load-topology.ts'
 import { START_US } from '../support/flow-records.ts'
 import { createRandom, rounds, type Random } from '../support/random.ts'
@@ -20,7 +20,7 @@ function comparable(outcome: Outcome | undefined): unknown {
 /** Two normalizers that share nothing: what one remembers cannot hide what the other forgets. */
 class Pair {
   readonly #slow: Normalizer = createNormalizer({ cluster: 'default' })
-  readonly #fast: FastPath = fastPathOf(createNormalizer({ cluster: 'default' }))
+  readonly #fast: FastPath = createFastPath(createNormalizer({ cluster: 'default' }))
   lines = 0
   taken = 0
 
@@ -218,7 +218,7 @@ describe('the decoder with the fast path', () => {
       return found
     }
     const expected = outcomes(undefined, bytes.length)
-    for (const size of [997, 65_536, bytes.length]) expect(outcomes(fastPathOf(createNormalizer({ cluster: 'default' })), size)).toEqual(expected)
+    for (const size of [997, 65_536, bytes.length]) expect(outcomes(createFastPath(createNormalizer({ cluster: 'default' })), size)).toEqual(expected)
   })
 })
 
