@@ -5,6 +5,7 @@ import type { Normalizer } from '../core/normalize/normalizer.ts'
 import type { DecodedItem } from '../decode/item-list.ts'
 import type { RejectionRow } from '../store/write/insert-ingest-records.ts'
 import { letterOf } from './dead-letters.ts'
+import type { ReadBytes } from './dead-letters.ts'
 import { addInputError, OutcomeCounts } from './ingest-report.ts'
 import type { InputError } from './ingest-report.ts'
 
@@ -27,6 +28,8 @@ export interface CollectOptions {
   /** Shown in input errors. */
   readonly file: string
   readonly bounds: TimeBounds | undefined
+  /** The input's bytes, for dead letters of flows that lie outside of the bounds. */
+  readonly readBytes?: ReadBytes
 }
 
 /** The records of one batch before it is stored: flows, and counts of everything else. */
@@ -104,7 +107,7 @@ export class CollectedRecords {
   private reject(rejection: Rejection, item: DecodedItem): void {
     this.problems.addProblem(rejection)
     addInputError(this, { file: this.options.file, line: item.line, message: `${rejection.code}: ${rejection.detail}` })
-    if (this.rejections.length < MAX_REJECTION_ROWS) this.rejections.push(letterOf(rejection, item))
+    if (this.rejections.length < MAX_REJECTION_ROWS) this.rejections.push(letterOf(rejection, item, this.options.readBytes))
     else this.lettersDropped++
   }
 }

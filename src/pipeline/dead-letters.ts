@@ -14,14 +14,24 @@ const MAX_BYTES = 4096
 /** Codes of `decode` for input of which the text is not all there. */
 const CUT_CODES: ReadonlySet<RejectionCode> = new Set(['truncated', 'too-long', 'not-text'])
 
-export function letterOf(rejection: Rejection, item: DecodedItem): RejectionRow {
-  const { text, isComplete } = item.value === undefined ? rawText(item.raw, rejection.code) : valueText(item.value)
+/** Gives the bytes of the input from one offset to another. */
+export type ReadBytes = (start: number, end: number) => Buffer
+
+/** `readBytes` is asked for records that were read without being parsed: of those the item holds no text. */
+export function letterOf(rejection: Rejection, item: DecodedItem, readBytes?: ReadBytes): RejectionRow {
+  const { text, isComplete } = letterText(rejection, item, readBytes)
   return { format: rejection.format, reason: rejection.code, detail: rejection.detail, line: item.line, byte: item.startOffset, sample: text, isComplete }
 }
 
 interface LetterText {
   readonly text: string
   readonly isComplete: boolean
+}
+
+function letterText(rejection: Rejection, item: DecodedItem, readBytes: ReadBytes | undefined): LetterText {
+  if (item.value !== undefined) return valueText(item.value)
+  if (item.outcome !== null && readBytes !== undefined) return valueText(readBytes(item.startOffset, item.byteOffset).toString('utf8').trimEnd())
+  return rawText(item.raw, rejection.code)
 }
 
 /** Text that `decode` kept: redacted, and cut when it has as many bytes as are kept. Escaped control characters are no longer what they were. */

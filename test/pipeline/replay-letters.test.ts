@@ -105,6 +105,18 @@ test('by reason; and ages are judged only where the age was wrong', async () => 
   expect(await ingester.replayLetters({ isBackfill: true })).toMatchObject({ received: 3, stored: 3 })
 })
 
+test('flows refused for their age are kept with their text, however they were read', async () => {
+  const ingester = await createIngester(database, { cluster: `letters-${names++}`, nowUs: () => START_US + 30 * 86_400_000_000 })
+  async function* cut(): AsyncGenerator<Buffer> {
+    const bytes = Buffer.from(LINES.join('\n'))
+    for (let at = 0; at < bytes.length; at += 333) yield await Promise.resolve(bytes.subarray(at, at + 333))
+  }
+  expect(await ingester.ingestBody(cut(), { source: 'http', maxBytes: 1e9 })).toMatchObject({ rejected: { 'too-late': LINES.length } })
+  const kept = (await selectDeadLetters(database, { clusterId: ingester.clusterId, limit: 100 })).reverse()
+  expect(kept.map((l) => JSON.parse(l.sample) as unknown)).toEqual(LINES.map((line) => JSON.parse(line) as unknown))
+  expect(await ingester.replayLetters({ isBackfill: true })).toMatchObject({ received: LINES.length, stored: LINES.length })
+})
+
 test('where the cluster has no room for more identities, the letters of known ones go and the others stay', async () => {
   const ingester = await make(3)
   const line = LINES[0] ?? ''
