@@ -27,13 +27,13 @@ export async function openFile(path: string): Promise<OpenedSource> {
     const chunks = (): AsyncIterable<Buffer> => gunzip(path, path)
     const { digest, sizeBytes } = await digestOf(chunks())
     return {
-      sourceId: `content:${digest}`, name: path, sizeBytes,
+      sourceId: `content:${digest}`, isFinished: true, name: path, sizeBytes,
       chunks: (fromOffset) => skipBytes(chunks(), fromOffset),
       close: () => Promise.resolve(),
     }
   }
   const { sourceId, sizeBytes } = await identify(path)
-  return { sourceId, name: path, sizeBytes, chunks: (fromOffset) => readFrom(path, path, fromOffset), close: () => Promise.resolve() }
+  return { sourceId, isFinished: false, name: path, sizeBytes, chunks: (fromOffset) => readFrom(path, path, fromOffset), close: () => Promise.resolve() }
 }
 
 /** Spools a stream (standard input) to a temporary file of mode 0600, decompressed; `close` removes it. */
@@ -47,7 +47,7 @@ export async function openStream(input: AsyncIterable<Buffer | string>): Promise
     const chunks = (fromOffset: number): AsyncIterable<Buffer> =>
       isCompressed ? skipBytes(gunzip(path, 'stdin'), fromOffset) : readFrom(path, 'stdin', fromOffset)
     const { digest, sizeBytes } = await digestOf(chunks(0))
-    return { sourceId: `content:${digest}`, name: 'stdin', sizeBytes, chunks, close }
+    return { sourceId: `content:${digest}`, isFinished: true, name: 'stdin', sizeBytes, chunks, close }
   } catch (error) {
     await close()
     throw error instanceof AppError ? error : unreadable('stdin', error)

@@ -10,6 +10,11 @@ export interface OpenedSource {
    * `content:<64 hex>` for finished input, from all of its (decompressed) bytes.
    */
   readonly sourceId: string
+  /**
+   * Nothing can be added to it: gzip and standard input. A plain file without a complete line is named by its content, and may yet be in the middle
+   * of being written.
+   */
+  readonly isFinished: boolean
   /** Shown to people: the path, or `stdin`. */
   readonly name: string
   /** Decompressed bytes when it was opened. */

@@ -196,6 +196,10 @@ describe('what is refused', () => {
     }
   })
 
+  test('a million empty messages are not decoded', () => {
+    expect(values(Buffer.alloc(4 << 20, Buffer.from([0x0a, 0x00])), { kind: 'protobuf' })).toEqual(['malformed-protobuf'])
+  })
+
   test('values nested without end do not exhaust the stack', () => {
     let value = message([1, 'x'])
     for (let i = 0; i < 3000; i++) value = message([5, [[1, value]]])

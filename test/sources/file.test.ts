@@ -46,6 +46,7 @@ describe('plain files', () => {
     expect(first.sourceId).toBe(`file:${sha256('{"a":1}').slice(0, 16)}`)
     expect(grown.sourceId).toBe(first.sourceId)
     expect(other.sourceId).not.toBe(first.sourceId)
+    expect(first.isFinished).toBe(false)
   })
 
   test('whose first line says too little are known by their content', async () => {

@@ -8,6 +8,8 @@ import protobuf from 'protobufjs'
 
 /** Messages within messages. Real ones need ten; protobufjs itself stops at 100. */
 const MAX_DEPTH = 64
+/** Messages in one value: each costs a hundred bytes of memory when decoded, and as little as two on the wire. */
+const MAX_MESSAGES = 1_000_000
 const VARINT = 0
 const FIXED64 = 1
 const LENGTH = 2
@@ -42,13 +44,14 @@ class Walk {
   known = 0
   readonly #bytes: Uint8Array
   #at = 0
+  #messages = 0
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
   }
 
   message(start: number, end: number, type: protobuf.Type | undefined, depth: number): boolean {
-    if (depth > MAX_DEPTH) return false
+    if (depth > MAX_DEPTH || ++this.#messages > MAX_MESSAGES) return false
     const fields = type === undefined ? undefined : rulesOf(type)
     this.#at = start
     while (this.#at < end) {
