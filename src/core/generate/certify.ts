@@ -6,6 +6,8 @@
  */
 import { compareText, sortedBy } from '../base/order.ts'
 import { invariant } from '../base/invariant.ts'
+import { poorerQuality, QUALITY_ORDER } from '../flow/edge-view.ts'
+import type { LabelQuality } from '../flow/end.ts'
 import type { Workload } from '../flow/workloads.ts'
 import { PROTOCOLS } from '../flow/flow-record.ts'
 import { compilePolicies } from '../evaluate/compile.ts'
@@ -114,9 +116,17 @@ function certificateOf(input: CertificateInput): Certificate {
   }
 }
 
+const QUALITY_NOTES: Readonly<Record<LabelQuality, string>> = {
+  full: 'All labels of the pods are known.',
+  'identity-subset': 'Cilium logs the labels that count for its identities. The pods may carry others, which no selector here uses.',
+  intersection: 'The log or the pod template shows the labels that all pods of a group share. Single pods may carry others, by which a selector could pick them as well: see assumedAbsent.',
+  none: 'The labels are not in the log.',
+}
+
 /** What selectors rest on that no log can tell: labels which label sets may lack, and workloads whose labels are not known. */
-function assumptionsOf({ subjects, layers, known }: CertificateInput): Pick<Certificate['universe'], 'assumedAbsent' | 'withoutLabels'> {
+function assumptionsOf({ subjects, layers, known }: CertificateInput): Pick<Certificate['universe'], 'assumedAbsent' | 'withoutLabels' | 'selectorQuality' | 'notes'> {
   const assumed = new Set<string>()
+  const qualityOf = new Map(known.map((w) => [w.key, w.setQualities.reduce(poorerQuality, 'full')] as const))
   const namespaces = new Set<string>()
   const pickedBy = subjects.map(({ draft }) => {
     const peers = [...draft.rules.values()].flat().flatMap((r) => r.peers).flatMap((p) => (p.kind === 'pods' ? [p] : []))
@@ -127,8 +137,12 @@ function assumptionsOf({ subjects, layers, known }: CertificateInput): Pick<Cert
     }
     return [`${draft.workload.namespace}/${draft.name}`, picked.map((p) => p.workload.key)] as const
   })
-  const layered = layers.map((l) => [`${l.namespace}/${ALLOW_DNS}`, l.dnsServers.map((w) => w.key)] as const)
+  const layered = layers.filter((l) => l.dnsServers.length > 0).map((l) => [`${l.namespace}/${ALLOW_DNS}`, l.dnsServers.map((w) => w.key)] as const)
+  const poorest = [...pickedBy, ...layered].map(([name, keys]) => [name, keys.map((key) => qualityOf.get(key) ?? 'none').reduce(poorerQuality, 'full')] as const)
+  const qualities = QUALITY_ORDER.filter((quality) => poorest.some(([, q]) => q === quality))
   return {
+    selectorQuality: Object.fromEntries(sortedBy(poorest, ([name]) => name)),
+    notes: Object.fromEntries(qualities.map((quality) => [quality, QUALITY_NOTES[quality]])),
     assumedAbsent: [...pickedBy, ...layered].filter(([, keys]) => keys.some((key) => assumed.has(key))).map(([name]) => name).sort(compareText),
     withoutLabels: known.filter((w) => w.labelSets.length === 0 && namespaces.has(w.namespace)).map((w) => w.display).sort(compareText),
   }

@@ -1,4 +1,5 @@
 import type { EdgeView } from '../flow/edge-view.ts'
+import type { LabelQuality } from '../flow/end.ts'
 import type { IdentityMapView } from '../flow/identity-map-view.ts'
 
 /** Why evidence did not become a rule; closed list, each with a text for people. */
@@ -62,6 +63,10 @@ export interface Certificate {
     readonly assumedAbsent: readonly string[]
     /** Workloads whose labels are not in the log, in namespaces that selectors pick from: a selector may match them as well. */
     readonly withoutLabels: readonly string[]
+    /** `ns/name` of a policy -> the poorest label quality among the label sets that its selectors pick, its own and its peers'. */
+    readonly selectorQuality: Readonly<Record<string, LabelQuality>>
+    /** What these qualities mean for the policies, by quality. */
+    readonly notes: Readonly<Partial<Record<LabelQuality, string>>>
   }
   readonly widenings: readonly Widening[]
 }

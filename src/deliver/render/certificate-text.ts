@@ -8,6 +8,7 @@ const LISTED = 5
 /** The certificate in words and numbers, one statement per line, indented. */
 export function renderCertificate(certificate: Certificate): string {
   const { universe, rules } = certificate
+  const shared = Object.entries(universe.selectorQuality).flatMap(([policy, quality]) => (quality === 'intersection' ? [policy] : []))
   const lines = [
     statement(certificate.sound, 'sound', 'every accepted connection is allowed by the policies'),
     statement(certificate.tight, 'tight', certificate.widenings.length === 0
@@ -21,6 +22,7 @@ export function renderCertificate(certificate: Certificate): string {
     `labels in the logs: ${qualityText(universe.labelQuality)}`,
     ...(universe.assumedAbsent.length === 0 ? [] : [`assumed in ${listText(universe.assumedAbsent)}: labels that the pods of a group do not share are absent from all of them`]),
     ...(universe.withoutLabels.length === 0 ? [] : [`labels not in the logs of ${listText(universe.withoutLabels)}: a selector of the namespace may pick them as well`]),
+    ...(shared.length === 0 ? [] : [`selectors of ${listText(shared)} rest on labels that all pods of a group share: single pods may carry others`]),
     ...certificate.widenings.map((w) => `widening in ${w.policy}: ${w.text}`),
   ]
   return lines.map((line) => wrapText(escapeText(line), '  ', '      ')).join('')

@@ -14,6 +14,28 @@ function assumptionsOf(edges: readonly ObservedEdge[], options: Parameters<typeo
   return [assumedAbsent, withoutLabels]
 }
 
+describe('what selectors rest on', () => {
+  test('the poorest label quality among the label sets that a policy picks, with what it means', () => {
+    const subset = pod('shop/web', { app: 'web' }, 'identity-subset')
+    const grouped = pod('shop/api', { app: 'api' }, 'intersection')
+    const { selectorQuality, notes } = recommendFrom([edge(shared, db, '5432/TCP'), edge(subset, grouped, '80/TCP')]).certificate.universe
+    expect(selectorQuality).toEqual({ 'data/db-deployment': 'full', 'shop/a-deployment': 'full', 'shop/api-deployment': 'intersection', 'shop/web-deployment': 'intersection' })
+    expect(Object.keys(notes)).toEqual(['full', 'intersection'])
+  })
+
+  test('a better source of the same pods counts, and gives the policies that it gives alone', () => {
+    const full = pod('shop/web', { app: 'web', tier: 'front' })
+    const other = pod('shop/admin', { app: 'web', tier: 'admin' })
+    const views = [pod('shop/web', { app: 'web', tier: 'front' }, 'identity-subset'), pod('shop/web', { tier: 'front' }, 'intersection'), pod('shop/web', {}, 'none')]
+    const alone = recommendFrom([edge(full, db, '5432/TCP'), edge(other, db, '5432/TCP')])
+    for (const view of views) {
+      const together = recommendFrom([edge(full, db, '5432/TCP'), edge(other, db, '5432/TCP'), edge(view, db, '5432/TCP')])
+      expect(together.policies).toEqual(alone.policies)
+      expect(together.certificate.universe.selectorQuality).toEqual(alone.certificate.universe.selectorQuality)
+    }
+  })
+})
+
 describe('what the certificate assumes', () => {
   test('nothing where every label set is known', () => {
     expect(assumptionsOf([edge(shared, db, '5432/TCP'), edge(pod('shop/b', { role: 'b' }), db, '5432/TCP')])).toEqual([[], []])

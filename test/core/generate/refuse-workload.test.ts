@@ -15,3 +15,11 @@ describe('a namespace that Kubernetes would refuse', () => {
     expect(specsOf(document)).toEqual(specsOf(recommendFrom([edge(web, db, '5432/TCP')])))
   })
 })
+
+test('pods whose labels fit two workloads get no policy and are told apart by name', () => {
+  const unknown = pod('shop/', { app: 'web' }, 'intersection')
+  const document = recommendFrom([edge(pod('shop/front', { app: 'web', tier: 'front' }), db, '5432/TCP'), edge(pod('shop/admin', { app: 'web', tier: 'admin' }), db, '5432/TCP'), edge(unknown, db, '80/TCP')])
+  expect(document.refused).toMatchObject([{ workload: 'shop/{app=web}', reason: { code: 'not-selectable' } }])
+  expect(document.refused[0]?.reason.text).toContain('may be of shop/admin (Deployment), shop/front (Deployment); nobody knows which')
+  expect(Object.keys(specsOf(document))).toEqual(['shop/admin-deployment', 'shop/db-deployment', 'shop/front-deployment'])
+})
