@@ -23,7 +23,7 @@ import { addInputError, addStored, addTotals, emptyReport } from './ingest-repor
 import type { IngestReport } from './ingest-report.ts'
 
 /** Name in totals. */
-export const LETTERS_SOURCE = 'dead-letters'
+const LETTERS_SOURCE = 'dead-letters'
 /** Letters per transaction: 2 MB of text at most. */
 const BATCH_LETTERS = 500
 

@@ -11,7 +11,7 @@ import { createNormalizer } from '../../src/core/normalize/normalizer.ts'
 import type { Normalizer } from '../../src/core/normalize/normalizer.ts'
 import { createDecoder } from '../../src/decode/decode-chunk.ts'
 import type { FastPath } from '../../src/decode/decode-chunk.ts'
-import { fastPathOf } from '../../src/decode/fast-hubble.ts'
+import { createFastPath } from '../../src/decode/fast-hubble.ts'
 import type { DecodedItem } from '../../src/decode/item-list.ts'
 import { decodeValue } from '../../src/decode/decode-value.ts'
 import { letterOf } from '../../src/pipeline/dead-letters.ts'
@@ -57,7 +57,7 @@ function mustGiveItems(bytes: Buffer): boolean {
 class Fuzz {
   readonly #groups: readonly (readonly string[])[]
   readonly #normalizer = createNormalizer(OPTIONS)
-  readonly #fastPath = fastPathOf(this.#normalizer)
+  readonly #fastPath = createFastPath(this.#normalizer)
   readonly seen = new Map<string, number>()
 
   constructor(groups: readonly (readonly string[])[]) {

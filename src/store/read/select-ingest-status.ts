@@ -1,8 +1,10 @@
 import type { NodeHour } from '../../core/aggregate/node-hours.ts'
 import type { CoverageEvent, FlowFormat } from '../../core/flow/flow-record.ts'
-import type { LimitRow } from '../write/insert-ingest-records.ts'
 import type { Queryable } from '../db/database.ts'
 import { timeParameter, timeUs } from './time-columns.ts'
+
+/** What a limit kept out of the tables: dead letters, names of nodes. */
+type LimitName = 'dead-letters' | 'nodes'
 
 /** What one source sent, counted before any of it was judged. */
 export interface SourceReceived {
@@ -26,8 +28,8 @@ export async function selectReceived(database: Queryable, clusterId: number): Pr
 }
 
 /** Records that a limit kept out of the tables, by limit. */
-export async function selectLimits(database: Queryable, clusterId: number): Promise<ReadonlyMap<LimitRow['limit'], number>> {
-  const { rows } = await database.query<{ limit_name: LimitRow['limit'], records: string }>(
+export async function selectLimits(database: Queryable, clusterId: number): Promise<ReadonlyMap<LimitName, number>> {
+  const { rows } = await database.query<{ limit_name: LimitName, records: string }>(
     'select limit_name, sum(records) as records from ingest_limits where cluster_id = $1 group by limit_name', [clusterId],
   )
   return new Map(rows.map((row) => [row.limit_name, Number(row.records)]))

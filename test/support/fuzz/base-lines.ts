@@ -32,7 +32,7 @@ export function baseLines(): string[][] {
 }
 
 /** The lines of the page's blocks of json and text; an object printed over several lines becomes one. */
-export function linesOfPage(markdown: string): string[] {
+function linesOfPage(markdown: string): string[] {
   return [...markdown.matchAll(/^```(?:json|text|csv|)\n([^]*?)^```/gm)].flatMap(([, block = '']) => {
     try {
       return [JSON.stringify(JSON.parse(block))]
