@@ -31,34 +31,50 @@ const CLOUDWATCH_START = 'Node: '
 /** What a text starts with at `at`: the agent's message, the CloudWatch line, or neither. */
 export function awsTextAt(text: string, at: number): 'message' | 'cloudwatch' | undefined {
   if (text.startsWith(MESSAGE_START, at)) return 'message'
-  return text.startsWith(CLOUDWATCH_START, at) && text.includes(';SIP: ', at) ? 'cloudwatch' : undefined
+  return text.startsWith(CLOUDWATCH_START, at) && (text.includes(';SIP: ', at) || text.includes(';DIP: ', at)) ? 'cloudwatch' : undefined
 }
 
-/** Reads the message from behind `Flow Info:`. Fields that are missing become ''. */
-export function readMessage(text: string, at: number, into: AwsFields): void {
-  let end = at + MESSAGE_START.length
-  const take = (name: string): string => {
-    const found = text.startsWith(name, end + 1) ? end + 1 : text.indexOf(` ${name}`, end) + 1
-    if (found === 0) return ''
+/** Takes one field after the other from a message. */
+class FieldScanner {
+  #text = ''
+  /** Behind the value taken last. */
+  #end = 0
+
+  start(text: string, at: number): void {
+    this.#text = text
+    this.#end = at
+  }
+
+  /** The value behind ` NAME` or ` NAME:`; '' when the field is absent, and the next one is looked for from the same place. */
+  take(name: string): string {
+    const text = this.#text
+    const found = text.startsWith(name, this.#end) ? this.#end : text.indexOf(name, this.#end)
+    if (found < 0) return ''
     let start = found + name.length
     if (text.charCodeAt(start) === COLON) start++
     if (text.charCodeAt(start) !== SPACE) return ''
     start++
-    let stop = start
-    for (let code = text.charCodeAt(stop); stop < text.length && code !== SPACE && code !== COMMA; code = text.charCodeAt(stop)) stop++
-    end = stop
+    const space = text.indexOf(' ', start)
+    const end = space < 0 ? text.length : space
+    this.#end = end
     // The comma closes the value before the tier.
-    if (text.charCodeAt(end) === COMMA) end++
-    return text.slice(start, stop)
+    return text.slice(start, text.charCodeAt(end - 1) === COMMA ? end - 1 : end)
   }
-  into.sourceIp = take('Src IP')
-  into.sourcePort = take('Src Port')
-  into.destinationIp = take('Dest IP')
-  into.destinationPort = take('Dest Port')
-  into.protocol = take('Proto')
-  into.verdict = take('Verdict')
-  into.direction = take('Direction')
-  into.tier = take('Tier')
+}
+
+const scanner = new FieldScanner()
+
+/** Reads the message from behind `Flow Info:`. Fields that are missing become ''. */
+export function readMessage(text: string, at: number, into: AwsFields): void {
+  scanner.start(text, at + MESSAGE_START.length)
+  into.sourceIp = scanner.take(' Src IP')
+  into.sourcePort = scanner.take(' Src Port')
+  into.destinationIp = scanner.take(' Dest IP')
+  into.destinationPort = scanner.take(' Dest Port')
+  into.protocol = scanner.take(' Proto')
+  into.verdict = scanner.take(' Verdict')
+  into.direction = scanner.take(' Direction')
+  into.tier = scanner.take(' Tier')
   into.node = ''
 }
 

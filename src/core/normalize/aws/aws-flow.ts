@@ -49,6 +49,8 @@ export class AwsFlows {
   readonly #nodes = new NodeNames(FORMAT, 'Node')
   readonly #digest = new Digest()
   readonly #seed: TextHash
+  #tier = ''
+  #tierHash: TextHash = { a: 0, b: 0 }
 
   constructor(context: NormalizeContext) {
     this.#context = context
@@ -91,6 +93,15 @@ export class AwsFlows {
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
     this.#digestRecord({ fields, from, to, sourcePort, destinationPort, protocol, verdict, direction: direction ?? '', node: node.hash }, instant)
     return this.#orient({ protocol, verdict, direction, node: node.name, source, destination, sourcePort, destinationPort, isToService: isServiceEnd(destination, to) }, from, instant)
+  }
+
+  /** The tier of the record before is the tier of most. */
+  #hashOf(tier: string): TextHash {
+    if (tier !== this.#tier) {
+      this.#tier = tier
+      this.#tierHash = hashText(tier)
+    }
+    return this.#tierHash
   }
 
   #address(field: string, value: unknown): AddressInfo | Rejection {
@@ -145,7 +156,7 @@ export class AwsFlows {
     digest.number(PROTOCOL_NUMBERS[raw.protocol] * 8 + VERDICT_NUMBERS[raw.verdict] * 3 + (raw.direction === '' ? 0 : raw.direction === 'egress' ? 1 : 2))
     digest.hash(raw.node)
     const tier = raw.fields.tier
-    if (typeof tier === 'string' && tier !== '') digest.text(tier)
+    if (typeof tier === 'string' && tier !== '') digest.hash(this.#hashOf(tier))
     digest.finish()
   }
 }
@@ -179,10 +190,22 @@ function missing(field: string): Rejection {
   return reject(FORMAT, 'missing-field', `${field}: absent`)
 }
 
+/** The number of one to nine digits. */
+function digitsOf(text: string): number | undefined {
+  if (text.length > 9) return undefined
+  let number = 0
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48
+    if (digit < 0 || digit > 9) return undefined
+    number = number * 10 + digit
+  }
+  return number
+}
+
 /** A port of a protocol that has ports; 0 is none. */
 function readPort(field: string, value: unknown): number | Rejection {
   if (value === '' || value === undefined || value === null) return missing(field)
-  const port = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value
+  const port = typeof value === 'string' ? digitsOf(value) ?? value : value
   if (typeof port !== 'number') return reject(FORMAT, 'wrong-type', `${field}: expected a port number, got ${shown(value)}`)
   return Number.isInteger(port) && port >= 1 && port <= 65_535 ? port : reject(FORMAT, 'bad-port', `${field}: ${shown(value)} is not a port (1 to 65535)`)
 }

@@ -39,6 +39,8 @@ export class GkeEnds {
   /** namespace -> pod name. */
   readonly #pods = new Map<string, Map<string, Named>>()
   #podCount = 0
+  /** Of the end read last: tells pods of one address apart in digests. */
+  name: TextHash = NOTHING
 
   constructor(context: Pick<NormalizeContext, 'resolver' | 'identities'>) {
     this.#context = context
@@ -46,6 +48,7 @@ export class GkeEnds {
 
   /** `field` is `src` or `dest`. */
   read(field: string, value: unknown, question: Question): Located | Rejection {
+    this.name = NOTHING
     if (value !== undefined && value !== null && !isObject(value)) return wrongType('gke', field, 'an object', value)
     const { address, port } = question
     if (!isObject(value)) return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
@@ -67,12 +70,8 @@ export class GkeEnds {
     return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
   }
 
-  /** Tells pods of one address apart in digests. */
-  nameOf(value: unknown): TextHash {
-    return (isObject(value) ? this.#known(value)?.hash : undefined) ?? NOTHING
-  }
-
-  #locate({ pod, end }: Named, { address, port, atUs }: Question): Located {
+  #locate({ pod, end, hash }: Named, { address, port, atUs }: Question): Located {
+    this.name = hash
     return { end: this.#context.resolver.knownPod(pod.namespace, pod.name, atUs) ?? end, address, port, isService: false }
   }
 

@@ -107,11 +107,12 @@ export class GkeReader implements RecordReader {
     const localNode = facts.node.name
     const source = this.#ends.read('src', record.src, { address: facts.from, port: sourcePort, protocol, atUs, localNode: isIngress ? localNode : '' })
     if ('code' in source) return source
+    const sourceName = this.#ends.name
     const destination = this.#ends.read('dest', record.dest, { address: facts.to, port, protocol, atUs, localNode: isIngress ? '' : localNode })
     if ('code' in destination) return destination
     this.#uncovered.note(atUs, localNode)
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
-    this.#digestRecord(facts, this.#ends.nameOf(record.src), this.#ends.nameOf(record.dest))
+    this.#digestRecord(facts, sourceName, this.#ends.name)
     return this.#flow(facts, source, destination)
   }
 

@@ -98,6 +98,18 @@ describe('what is refused or ignored', () => {
     expect(normalize(keyed({ [key]: undefined }))).toEqual({ kind: 'rejected', format: 'aws-vpc-cni', code: 'missing-field', detail })
   })
 
+  test.each(['Src IP', 'Src Port', 'Dest IP', 'Dest Port'])('a message without %s says so', (field) => {
+    expect(normalize(said(MESSAGE.replace(new RegExp(` ${field}: \\S+`), '')))).toMatchObject({ code: 'missing-field', detail: `${field}: absent` })
+  })
+
+  test.each(['Proto', 'Verdict'])('a message without %s says so', (field) => {
+    expect(normalize(said(MESSAGE.replace(new RegExp(` ${field} \\S+`), '')))).toMatchObject({ code: 'missing-field', detail: `${field}: absent` })
+  })
+
+  test.each([['SIP', 'Src IP'], ['SPORT', 'Src Port'], ['DIP', 'Dest IP'], ['DPORT', 'Dest Port'], ['PROTOCOL', 'Proto'], ['PolicyVerdict', 'Verdict']])('CloudWatch text without %s says so', (key, field) => {
+    expect(normalize(`${TS} ${CLOUDWATCH.replace(new RegExp(`;${key}: [^;]+`), '')}`)).toMatchObject({ kind: 'rejected', detail: `${field}: absent` })
+  })
+
   test('lines of other programs are left to others', () => {
     expect(verdictOf('Node: x is not ready')).toBe('rejected malformed-json')
     expect(verdictOf('2026-01-02 Flow Info')).toBe('rejected malformed-json')
