@@ -8,6 +8,8 @@ import { collectPolicies } from './load-policies.ts'
 
 export interface LoadedSnapshot {
   readonly snapshot: ClusterSnapshot
+  /** All objects that could be read, Lists opened. */
+  readonly objects: readonly unknown[]
   readonly inputErrors: readonly ManifestError[]
   /** NetworkPolicies found among the objects. */
   readonly policies: readonly NetworkPolicy[]
@@ -16,7 +18,8 @@ export interface LoadedSnapshot {
 /** Reads cluster state from files of Kubernetes objects or Lists, as `kubectl get ... -o yaml` writes them. */
 export async function loadSnapshot(paths: readonly string[], options: ReadOptions = {}): Promise<LoadedSnapshot> {
   const manifests = await readManifests(paths, options)
-  const { snapshot, problems } = buildSnapshot(manifests.objects.map((o) => o.object))
+  const objects = manifests.objects.map((o) => o.object)
+  const { snapshot, problems } = buildSnapshot(objects)
   const { policies, inputErrors } = collectPolicies(manifests)
   const errors = problems.map((p): ManifestError => {
     const source = manifests.objects[p.object] as LoadedObject
@@ -24,5 +27,5 @@ export async function loadSnapshot(paths: readonly string[], options: ReadOption
     const name = typeof metadata?.name === 'string' ? ` ${metadata.name}` : ''
     return { file: source.file, line: source.lineOf(p.field), message: `document ${source.document}: ${kind}${name}: ${p.field}: ${p.message}; the object is left out` }
   })
-  return { snapshot, inputErrors: [...inputErrors, ...errors], policies }
+  return { snapshot, objects, inputErrors: [...inputErrors, ...errors], policies }
 }

@@ -28,9 +28,10 @@ export interface CheckInput {
 }
 
 export function check(observed: ObservedTraffic, input: CheckInput): CheckDocument {
-  const { workloads, rules, traffic } = viewTraffic(observed, input.cluster, input.snapshot)
+  const snapshot = input.snapshot ?? observed.snapshot
+  const { workloads, rules, traffic } = viewTraffic(observed, input.cluster, snapshot)
   const { totals, findings } = findDenied(traffic, compilePolicies(input.policies), {
-    describe: createEndDescriber({ workloads, rules, snapshot: input.snapshot, podNetworks: observed.podNetworks, addressProblem: compileAddressProblem(observed.podNetworks, input.snapshot) }),
+    describe: createEndDescriber({ workloads, rules, snapshot, podNetworks: observed.podNetworks, addressProblem: compileAddressProblem(observed.podNetworks, snapshot) }),
     includeDenied: input.includeDenied ?? false,
     ...(input.namespace === undefined ? {} : { namespace: input.namespace }),
   })

@@ -18,7 +18,10 @@ import type { StoredVersion, VersionEdits } from '../core/cluster/plan-versions.
 import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
 import { withRetry, withTransaction } from '../store/db/database.ts'
 import type { Database, Queryable, Transaction } from '../store/db/database.ts'
-import { selectDocumentsAt, selectOpenVersions, selectStateHead, selectStateSpans, selectVersions, selectVersionsOf } from '../store/read/select-cluster-state.ts'
+import {
+  selectDocumentsAt, selectOpenVersions, selectStateCounts, selectStateHead, selectStateSpans, selectVersions, selectVersionsOf,
+} from '../store/read/select-cluster-state.ts'
+import type { StateCounts, StateHead, StateSpan } from '../store/read/select-cluster-state.ts'
 import { advanceHead, extendSpan, insertSpan, lockClusterState, writeVersionEdits } from '../store/write/save-cluster-state.ts'
 import { readChanges, readState } from './state-objects.ts'
 import type { PlacedObject, ReadObjects } from './state-objects.ts'
@@ -197,4 +200,10 @@ export async function loadSnapshotAt(database: Queryable, clusterId: number, atU
   if (first === undefined) return undefined
   const momentUs = spans.reduce((latest, s) => (s.fromUs <= atUs ? Math.max(latest, Math.min(s.untilUs, atUs)) : latest), first.fromUs)
   return buildSnapshot(await selectDocumentsAt(database, clusterId, { momentUs, existedUs: Math.max(atUs, FIRST_US) })).snapshot
+}
+
+/** How far the state is known, and of what. */
+export async function summarizeState(database: Queryable, clusterId: number): Promise<{ head: StateHead | undefined; spans: StateSpan[] } & StateCounts> {
+  const head = await selectStateHead(database, clusterId)
+  return { head, spans: await selectStateSpans(database, clusterId), ...await selectStateCounts(database, clusterId) }
 }

@@ -19,7 +19,7 @@ export interface RecommendOptions {
 }
 
 export function recommend(observed: ObservedTraffic, options: RecommendOptions): RecommendationDocument {
-  const { cluster, namespace, snapshot } = options
+  const { cluster, namespace, snapshot = observed.snapshot } = options
   const { workloads, rules, traffic } = viewTraffic(observed, cluster, snapshot)
   const generated = generatePolicies(traffic, workloads.workloads, {
     cluster,

@@ -97,6 +97,10 @@ function openLists(given: readonly unknown[]): unknown[] {
     if (typeof kind !== 'string' || !kind.endsWith('List') || !Array.isArray(items)) return [value]
     const itemKind = kind.slice(0, -'List'.length)
     if (itemKind === '') return items as unknown[]
-    return (items as unknown[]).map((item) => (typeof item === 'object' && item !== null ? { kind: itemKind, apiVersion, ...item } : item))
+    return (items as unknown[]).map((item) => (typeof item === 'object' && item !== null ? { ...item, kind: fieldOr(item, 'kind', itemKind), apiVersion: fieldOr(item, 'apiVersion', apiVersion) } : item))
   })
+}
+
+function fieldOr(item: object, field: string, fallback: unknown): unknown {
+  return (item as Readonly<Record<string, unknown>>)[field] ?? fallback
 }

@@ -4,6 +4,7 @@ import type { ApiStore, ReadinessCheck } from '../deliver/api/context.ts'
 import type { Store } from '../deliver/cli/context.ts'
 import { readIngestStatus } from '../pipeline/ingest-status.ts'
 import type { LimitOptions } from '../pipeline/cluster-limits.ts'
+import { saveClusterState, summarizeState } from '../pipeline/cluster-state.ts'
 import { createIngester } from '../pipeline/ingest.ts'
 import type { Ingester } from '../pipeline/ingest.ts'
 import { versionIdentityMap } from '../pipeline/identity-map.ts'
@@ -28,8 +29,10 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     observe: (query) => observeStore(database, query),
     versionIdentityMap: (cluster, map) => versionIdentityMap(database, map, { cluster, nowUs: nowUs() }),
     saveRecommendation: (cluster, document) => save(database, cluster, document),
-    ingestFiles: async ({ paths, cluster, onProgress }) => {
-      const ingester = await createIngester(database, { cluster, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
+    saveState: async ({ cluster, atUs, objects }) => saveClusterState(database, await ensureCluster(database, cluster), { atUs: atUs ?? nowUs(), objects, source: 'cluster-state' }),
+    ingestFiles: async ({ paths, cluster, history, onProgress }) => {
+      const ingester = await createIngester(database, {
+        cluster, isAnyAge: true, ...(history === undefined ? {} : { history }), podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
       return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
     },
     replayLetters: async ({ cluster, reason, isBackfill }) => {
@@ -66,6 +69,8 @@ export function bindApiStore(database: Database, ingester: Ingester, { maxBodyBy
     savedRecommendation: async ({ cluster, id }) => selectRecommendation(database, { clusterId: (await findCluster(database, cluster)).id, id }),
     ingestStatus: async ({ cluster, ...query }) => readIngestStatus(database, { ...query, cluster: await findCluster(database, cluster), nowUs: nowUs() }),
     deadLetters: async ({ cluster, ...query }) => selectDeadLetters(database, { ...query, clusterId: (await findCluster(database, cluster)).id }),
+    saveState: (state) => saveClusterState(database, ingester.clusterId, { ...state, source: 'api' }),
+    stateSummary: () => summarizeState(database, ingester.clusterId),
     checkReadiness: () => checkReadiness(database),
   }
 }

@@ -5,6 +5,8 @@ import { createApp } from '../deliver/api/app.ts'
 import { startServer } from '../deliver/api/server.ts'
 import type { RunningServer } from '../deliver/api/server.ts'
 import { loadLabelRules } from '../manifests/load-label-rules.ts'
+import { readManifests } from '../manifests/load-manifests.ts'
+import type { ManifestError } from '../manifests/manifest.ts'
 import { loadPolicies } from '../manifests/load-policies.ts'
 import { createMetrics } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -47,7 +49,7 @@ export async function startService(database: Database, { config, version, logger
   const app = createApp({
     version, logger, apiKey, cluster: config.cluster, metrics: createMetrics(),
     store: bindApiStore(database, ingester, { maxBodyBytes: config.bodyLimitBytes, labelRules }),
-    readPolicies: readManifestText,
+    readPolicies: readManifestText, readObjects: readObjectText, nowUs,
     bodyLimitBytes: config.bodyLimitBytes, ingestConcurrency: config.ingestConcurrency, port: () => port,
   })
   const server = await startServer({ host: config.host, port: config.port, hasApiKey: apiKey !== undefined, requestTimeoutMs: config.requestTimeoutMs }, app)
@@ -67,6 +69,11 @@ export async function startService(database: Database, { config, version, logger
 async function readManifestText(text: Buffer): ReturnType<typeof loadPolicies> {
   const { policies, inputErrors } = await loadPolicies(['-'], { stdin: Readable.from([text]) })
   return { policies, inputErrors: inputErrors.map((e) => ({ ...e, file: 'body' })) }
+}
+
+async function readObjectText(text: Buffer): Promise<{ objects: unknown[]; inputErrors: readonly ManifestError[] }> {
+  const { objects, inputErrors } = await readManifests(['-'], { stdin: Readable.from([text]) })
+  return { objects: objects.map((o) => o.object), inputErrors: inputErrors.map((e) => ({ ...e, file: 'body' })) }
 }
 
 function startHousekeeping(database: Database, clusterId: number, logger: Logger): { stop(): Promise<void> } {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { parseTimeUs } from '../../src/core/base/time.ts'
 import { buildHistory } from '../../src/core/cluster/build-history.ts'
 import type { ClusterHistory } from '../../src/core/cluster/cluster-history.ts'
-import type { CoverageSpan, StateDocument } from '../../src/core/cluster/object-version.ts'
+import type { CoverageSpan } from '../../src/core/cluster/object-version.ts'
 import { joinSpans, momentsAround, planDeleted, planNewestState, planOlderState, planSet } from '../../src/core/cluster/plan-versions.ts'
 import type { Sighting, StoredVersion, VersionEdits } from '../../src/core/cluster/plan-versions.ts'
 import { reduceObject } from '../../src/core/cluster/reduce-object.ts'
@@ -99,7 +99,7 @@ export class StateLog {
     const status = object.document.status as { addressedAt?: string } | undefined
     if (row.face !== face || known === undefined) return { face, digest, object }
     const addressedAt = [known, status?.addressedAt ?? known].sort()[0]
-    return { face, digest, object: { ...object, document: { ...object.document, status: { ...status, addressedAt } } as StateDocument } }
+    return { face, digest, object: { ...object, document: { ...object.document, status: { ...status, addressedAt } } } }
   }
 
   #row(id: string): Row {

@@ -15,6 +15,7 @@ import type { Cidr } from '../sets/cidr.ts'
 import type { AddressHolder, ClusterHistory, HistoryPod, ServiceBackends } from './cluster-history.ts'
 import type { CoverageSpan, ObjectVersion } from './object-version.ts'
 import { readPodCidrs } from './read-object.ts'
+import { reduceObject } from './reduce-object.ts'
 import type { ReducedObject } from './reduce-object.ts'
 import { BackendIndex } from './service-backends.ts'
 import {
@@ -44,10 +45,11 @@ export function buildHistory(versions: readonly ObjectVersion[], options: Histor
 
 /**
  * The history of a state without times, for which a person vouches: every object was there from its creation on, for ever; terminated pods until
- * their end, and those that do not tell it never. Objects of one name and kind: the later one counts.
+ * their end, and those that do not tell it never. Of two objects of one name and kind the later counts; unusable ones are left out.
  */
-export function vouchedHistory(objects: readonly ReducedObject[]): ClusterHistory {
-  const byName = new Map(objects.map((o) => [`${o.kind}\n${o.namespace}\n${o.name}`, o]))
+export function vouchedHistory(objects: readonly unknown[]): ClusterHistory {
+  const reduced = objects.map((o) => reduceObject(o, 0)).filter((o): o is ReducedObject => o !== undefined && !('problems' in o))
+  const byName = new Map(reduced.map((o) => [`${o.kind}\n${o.namespace}\n${o.name}`, o]))
   const versions = [...byName.values()].flatMap((object): ObjectVersion[] => {
     const { kind, namespace, name, instance, document } = object
     const status = plainOf(document.status)

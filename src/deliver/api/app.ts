@@ -19,6 +19,7 @@ import { healthEndpoints } from './routes/health.ts'
 import { ingestEndpoints } from './routes/ingest.ts'
 import { recommendationEndpoints } from './routes/recommendations.ts'
 import { statusEndpoints } from './routes/status.ts'
+import { stateEndpoints } from './routes/state.ts'
 import { trafficEndpoints } from './routes/traffic.ts'
 
 export function createApp(context: ApiContext): Express {
@@ -51,7 +52,8 @@ function limitReads(store: ApiStore): ApiStore {
 
 function endpointsOf(context: ApiContext): Endpoint[] {
   const endpoints = [
-    ...ingestEndpoints(context), ...statusEndpoints(context), ...deadLetterEndpoints(context), ...trafficEndpoints(context), ...recommendationEndpoints(context), ...checkEndpoints(context), ...healthEndpoints(context),
+    ...ingestEndpoints(context), ...statusEndpoints(context), ...deadLetterEndpoints(context), ...trafficEndpoints(context), ...recommendationEndpoints(context), ...checkEndpoints(context), ...stateEndpoints(context),
+    ...healthEndpoints(context),
   ]
   const page = renderHomePage({ version: context.version, cluster: context.cluster, endpoints })
   const home: Endpoint = {
@@ -71,6 +73,7 @@ function addEndpoints(app: Express, endpoints: readonly Endpoint[]): void {
       await handle(req, res)
     }
     if (method === 'GET') app.get(path, run)
+    else if (method === 'PUT') app.put(path, run)
     else app.post(path, run)
   }
   for (const path of new Set(endpoints.map((e) => e.path))) {

@@ -2,10 +2,12 @@ import type { NetworkPolicy } from '../../core/policy/network-policy.ts'
 import type { InputError } from '../../core/report/check-document.ts'
 import type { Metrics } from '../../observe/events.ts'
 import type { Logger } from '../../observe/logger.ts'
+import type { StateReport } from '../../pipeline/cluster-state.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
 import type { IngestStatus } from '../../pipeline/ingest-status.ts'
 import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
 import type { DeadLetter, DeadLetterFilter } from '../../store/read/select-dead-letters.ts'
+import type { StateHead, StateSpan } from '../../store/read/select-cluster-state.ts'
 import type { Recommendation, RecommendationHead } from '../../store/read/select-recommendations.ts'
 
 /** A check that `/readyz` makes. */
@@ -25,7 +27,21 @@ export interface ApiStore {
   savedRecommendation(query: { readonly cluster: string; readonly id: string }): Promise<Recommendation | undefined>
   ingestStatus(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number; readonly limit: number }): Promise<IngestStatus>
   deadLetters(query: DeadLetterFilter & { readonly cluster: string; readonly limit: number; readonly before: string | undefined }): Promise<DeadLetter[]>
+  /** Stores a full cluster state; see pipeline/cluster-state.ts. */
+  saveState(state: { readonly atUs: number; readonly objects: readonly unknown[] }): Promise<StateReport>
+  stateSummary(): Promise<StateSummary>
   checkReadiness(): Promise<readonly ReadinessCheck[]>
+}
+
+/** How far cluster state is known. */
+export interface StateSummary {
+  /** `undefined` when nothing is stored. */
+  readonly head: StateHead | undefined
+  /** In order of time. */
+  readonly spans: readonly StateSpan[]
+  /** Objects that go on, by kind. */
+  readonly objects: Readonly<Record<string, number>>
+  readonly versions: number
 }
 
 export interface ReadPolicies {
@@ -39,6 +55,9 @@ export interface ApiContext {
   readonly store: ApiStore
   /** Manifests as YAML or JSON text. */
   readonly readPolicies: ReadPolicies
+  /** Any Kubernetes objects as YAML or JSON text. */
+  readonly readObjects: (text: Buffer) => Promise<{ readonly objects: readonly unknown[]; readonly inputErrors: readonly InputError[] }>
+  readonly nowUs: () => number
   readonly metrics: Metrics
   readonly logger: Logger
   readonly bodyLimitBytes: number

@@ -3,7 +3,7 @@ import { renderJson } from '../render/escape-text.ts'
 
 /** One operation of the API. The table of them makes the routes, the 405 answers, the page at `/` and the metric labels. */
 export interface Endpoint {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PUT'
   /** Pattern of express. */
   readonly path: string
   readonly summary: string

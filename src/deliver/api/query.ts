@@ -38,6 +38,11 @@ export class QueryReader {
     return number
   }
 
+  /** A time, microseconds. */
+  moment(name: string): number | undefined {
+    return this.#time(name)
+  }
+
   /** The half-open range [since, until), microseconds. */
   range(): { sinceUs?: number; untilUs?: number } {
     const sinceUs = this.#time('since')

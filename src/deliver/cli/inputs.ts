@@ -1,6 +1,7 @@
 /** What commands read: flows from files or the database, policies, cluster state. What could not be used is collected, never dropped. */
 import { AppError } from '../../core/base/app-error.ts'
 import { formatTimeUs } from '../../core/base/time.ts'
+import { vouchedHistory } from '../../core/cluster/build-history.ts'
 import type { ClusterSnapshot } from '../../core/cluster/snapshot.ts'
 import type { NetworkPolicy } from '../../core/policy/network-policy.ts'
 import type { InputError } from '../../core/report/check-document.ts'
@@ -56,7 +57,7 @@ export async function readFlows(flags: ObservationFlags, context: CliContext, st
   const rulesFile = flags.labelRules ?? context.settings.labelRules
   // Before flows are read for nothing.
   const labelRules = rulesFile === undefined ? undefined : await loadLabelRules(rulesFile)
-  const observation = store === undefined ? await readFiles(flags.flows ?? [], flags, context) : await readStore(store, cluster, flags)
+  const observation = store === undefined ? await readFiles(flags, context, state) : await readStore(store, cluster, flags)
   requireNamespace(observation.observed, flags.namespace)
   const observed = labelRules === undefined ? observation.observed : { ...observation.observed, labelRules }
   return { cluster, ...observation, observed: store === undefined ? observed : await withSavedMap(observed, cluster, { store, state }) }
@@ -68,13 +69,14 @@ async function withSavedMap(observed: ObservedTraffic, cluster: string, { store,
   return { ...observed, identityMapVersions: new Map([[contentDigest(map), await store.versionIdentityMap(cluster, map)]]) }
 }
 
-async function readFiles(paths: readonly string[], flags: ObservationFlags, context: CliContext): Promise<Omit<Observation, 'cluster'>> {
+async function readFiles(flags: ObservationFlags, context: CliContext, state: ClusterState | undefined): Promise<Omit<Observation, 'cluster'>> {
   const { output, settings, signal } = context
+  const paths = flags.flows ?? []
   const cluster = flags.cluster ?? settings.cluster
   const progress = trackFiles(output, 'reading')
   try {
     const { report, ...observed } = await observeFiles(paths, {
-      cluster, podCidrs: flags.podCidr ?? settings.podCidrs, ownWorkloads: settings.ownWorkloads, ...rangeOf(flags), signal, onProgress: progress.onProgress,
+      cluster, ...(state === undefined ? {} : { history: vouchedHistory(state.objects) }), podCidrs: flags.podCidr ?? settings.podCidrs, ownWorkloads: settings.ownWorkloads, ...rangeOf(flags), signal, onProgress: progress.onProgress,
     })
     progress.stop()
     if (report.stored === 0) throw nothingUsable(report, paths)
@@ -122,6 +124,7 @@ function requireNamespace(observed: ObservedTraffic, namespace: string | undefin
 
 export interface ClusterState {
   readonly snapshot: ClusterSnapshot
+  readonly objects: readonly unknown[]
   readonly policies: readonly NetworkPolicy[]
   readonly inputErrors: readonly InputError[]
 }

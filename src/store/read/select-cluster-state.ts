@@ -93,8 +93,6 @@ export interface VersionQuery {
   /** Instances that may have been there at any time in [sinceUs, untilUs]; with all of their versions. */
   readonly sinceUs?: number | undefined
   readonly untilUs?: number | undefined
-  /** Only this kind. */
-  readonly kind?: string
 }
 
 /** Versions with their documents. `sinceUs` must be a known moment, because what was seen last before one may have been there after it. */
@@ -103,12 +101,12 @@ export async function selectVersions(database: Queryable, query: VersionQuery): 
     `with wanted as (
        select distinct kind, namespace, instance from cluster_state_versions
        where cluster_id = $1 and ($2::bigint is null or confirmed_until is null or confirmed_until >= ${timeParameter('$2')})
-         and ($3::bigint is null or holds_from <= ${timeParameter('$3')}) and ($4::text is null or kind = $4)
+         and ($3::bigint is null or holds_from <= ${timeParameter('$3')})
      )
      select id, versions.kind, versions.namespace, versions.name, versions.instance, face, digest, document, ${TIMES}
      from cluster_state_versions as versions join wanted using (kind, namespace, instance)
      where cluster_id = $1 order by valid_from, id`,
-    [query.clusterId, query.sinceUs ?? null, query.untilUs ?? null, query.kind ?? null],
+    [query.clusterId, query.sinceUs ?? null, query.untilUs ?? null],
   )
   return rows.map((row) => ({ kind: row.kind, namespace: row.namespace, name: row.name, instance: row.instance, document: row.document, ...timesOf(row) }))
 }
@@ -124,8 +122,14 @@ export async function selectDocumentsAt(database: Queryable, clusterId: number, 
   return rows.map((row) => row.document)
 }
 
-/** How many objects of each kind go on, and how many versions there are in all. */
-export async function selectStateCounts(database: Queryable, clusterId: number): Promise<{ objects: Record<string, number>, versions: number }> {
+export interface StateCounts {
+  /** Objects that go on, by kind. */
+  readonly objects: Record<string, number>
+  /** All versions kept. */
+  readonly versions: number
+}
+
+export async function selectStateCounts(database: Queryable, clusterId: number): Promise<StateCounts> {
   const { rows } = await database.query<{ kind: string, open: string, versions: string }>(
     `select kind, count(*) filter (where confirmed_until is null) as open, count(*) as versions
      from cluster_state_versions where cluster_id = $1 group by kind order by kind collate "C"`, [clusterId],

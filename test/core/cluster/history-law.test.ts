@@ -84,21 +84,26 @@ function isRight(life: Life | undefined, { history, firstSeen, isSoft, isSeenWit
   return holder.kind === 'pod' && life !== undefined && holder.pod.labels.own === life.uid && holder.pod.labels.version === knownLabelOf(life, at, firstSeen(life))
 }
 
-function check(lives: readonly Life[], watcher: Watcher): void {
+/** Throws at the first wrong or missing answer; how many addresses were resolved to a pod. */
+function check(lives: readonly Life[], watcher: Watcher): number {
+  let resolved = 0
   const { history, firstSeen, mustKnow } = watcher
   for (let at = -5; at <= SPAN + 10; at++) {
     for (const ip of IPS) {
       const life = lives.find((l) => l.ip === ip && l.started <= at && at < l.finished)
       const right = isRight(life, watcher, ip, at)
+      if (right === true && life !== undefined) resolved++
       if (right === false) throw new Error(`at ${at} ${ip} gives ${JSON.stringify(history.holderOf(ip, timeUs(at)))} but was ${JSON.stringify(life)}`)
       if (right === 'unknown' && life !== undefined && mustKnow(life, at)) throw new Error(`at ${at} ${ip} is unknown, but was ${JSON.stringify(life)}`)
     }
     for (const life of lives) {
       const named = history.podNamed('shop', life.name, timeUs(at))
       const truth = lives.find((l) => l.name === life.name && l.created <= at && at < l.deleted)
-      if (named !== undefined) expect([at, named.labels.own, named.labels.version]).toEqual([at, truth?.uid, truth === undefined ? '' : knownLabelOf(truth, at, firstSeen(truth))])
+      const isOther = named !== undefined && (truth === undefined || named.labels.own !== truth.uid || named.labels.version !== knownLabelOf(truth, at, firstSeen(truth)))
+      if (isOther) throw new Error(`at ${at} ${life.name} gives ${JSON.stringify(named)} but was ${JSON.stringify(truth)}`)
     }
   }
+  return resolved
 }
 
 function softIn(lives: readonly Life[]): Watcher['isSoft'] {
@@ -113,7 +118,8 @@ function moments(random: Random): number[] {
 }
 
 it('full states in any order never name the wrong pod, and always the pod that was seen before and after', () => {
-  for (let seed = 1; seed <= rounds({ small: 150, full: 3000 }); seed++) {
+  let resolved = 0
+  for (let seed = 1; seed <= rounds({ small: 100, full: 3000 }); seed++) {
     const random = createRandom(seed)
     const lives = randomLives(random)
     const times = moments(random)
@@ -121,7 +127,7 @@ it('full states in any order never name the wrong pod, and always the pod that w
     for (const at of random.shuffle(times)) log.save(timeUs(at), [...clusterBase(), ...existing(lives, at).map((l) => objectAt(l, at))])
     const seenAt = (life: Life): number[] => times.filter((t) => life.started <= t && t < life.finished)
     try {
-      check(lives, {
+      resolved += check(lives, {
         history: log.history(), isSoft: softIn(lives),
         isSeenWithAddress: (life) => times.some((t) => life.started <= t && t < life.deleted),
         firstSeen: (life) => Math.min(...times.filter((t) => life.created <= t && t < life.deleted)),
@@ -136,10 +142,12 @@ it('full states in any order never name the wrong pod, and always the pod that w
       throw new Error(`seed ${seed}, states at ${times.join(' ')}: ${(error as Error).message}`, { cause: error })
     }
   }
+  expect(resolved).toBeGreaterThan(10_000)
 })
 
 it('a watch that tells every change knows every holder up to its last word, also when its changes are told twice', () => {
-  for (let seed = 1; seed <= rounds({ small: 60, full: 1000 }); seed++) {
+  let resolved = 0
+  for (let seed = 1; seed <= rounds({ small: 40, full: 1000 }); seed++) {
     const random = createRandom(seed)
     const lives = randomLives(random)
     const from = random.int(100)
@@ -154,7 +162,7 @@ it('a watch that tells every change knows every holder up to its last word, also
     }
     log.confirm(timeUs(from), timeUs(until))
     try {
-      check(lives, {
+      resolved += check(lives, {
         history: log.history(), isSoft: softIn(lives),
         isSeenWithAddress: (life) => life.started <= until && life.deleted > from,
         firstSeen: (life) => Math.max(from, life.created),
@@ -164,4 +172,5 @@ it('a watch that tells every change knows every holder up to its last word, also
       throw new Error(`seed ${seed}, watch from ${from} to ${until}: ${(error as Error).message}`, { cause: error })
     }
   }
+  expect(resolved).toBeGreaterThan(5_000)
 })

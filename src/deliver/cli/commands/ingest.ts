@@ -1,5 +1,7 @@
+import { Option } from 'commander'
 import { AppError } from '../../../core/base/app-error.ts'
 import { formatTimeUs } from '../../../core/base/time.ts'
+import { vouchedHistory } from '../../../core/cluster/build-history.ts'
 import type { DeadLetter, DeadLetterTotals } from '../../../store/read/select-dead-letters.ts'
 import { renderDeadLetters, replaySentence } from '../../render/dead-letter-text.ts'
 import { escapeText, renderJson } from '../../render/escape-text.ts'
@@ -9,14 +11,17 @@ import type { AddCommand } from '../command.ts'
 import type { CliContext, Store } from '../context.ts'
 import type { ExitCode } from '../exit-codes.ts'
 import { EXIT } from '../exit-codes.ts'
-import { outputFlag, parseClusterFlag } from '../flags.ts'
-import { finishInput } from '../inputs.ts'
+import { outputFlag, parseClusterFlag, parseMoment } from '../flags.ts'
+import { finishInput, readClusterState } from '../inputs.ts'
+import type { Output } from '../output.ts'
 import { trackFiles } from '../progress.ts'
 import { countsOf } from '../report-counts.ts'
 
 interface IngestFlags {
   readonly cluster?: string
   readonly backfill?: boolean
+  readonly clusterState?: readonly string[]
+  readonly stateAt?: number
   readonly deadLetters?: boolean
   readonly list?: boolean
   readonly reason?: string
@@ -36,6 +41,8 @@ export const ingestCommand: AddCommand = (program, context, finish) => {
     .argument('[file...]', 'flow logs of Cilium Hubble, Calico, NetObserv, Antrea, GKE or the AWS VPC CNI')
     .option('--cluster <name>', 'the cluster the flows belong to (default: FLOWFENCE_CLUSTER, else "default")', parseClusterFlag)
     .option('--backfill', 'take flows of any age; files are always read so, only the service refuses flows older than 8 days')
+    .option('--cluster-state <path...>', 'files or folders of Kubernetes objects: stored first, and taken as the state of the cluster during the flows of these files')
+    .addOption(new Option('--state-at <time>', 'with --cluster-state: when that state was taken (default: now)').argParser(parseMoment(context.nowUs)))
     .option('--dead-letters', 'read records again that were refused before: what is accepted now is stored, the rest stays where it is')
     .option('--list', 'with --dead-letters: only show them, newest first')
     .option('--reason <code>', 'with --dead-letters: only those refused with this code, e.g. unknown-format')
@@ -59,7 +66,9 @@ Examples:
 }
 
 function checkFlags(paths: readonly string[], flags: IngestFlags): void {
+  if (flags.stateAt !== undefined && flags.clusterState === undefined) throw new AppError('usage', '--state-at belongs to --cluster-state.')
   if (flags.deadLetters === true) {
+    if (flags.clusterState !== undefined) throw new AppError('usage', '--cluster-state belongs to flow logs, not to --dead-letters.')
     if (paths.length > 0) throw new AppError('usage', '--dead-letters reads what the database holds; leave out the files.')
     return
   }
@@ -69,9 +78,14 @@ function checkFlags(paths: readonly string[], flags: IngestFlags): void {
 
 async function ingestFiles(store: Store, { paths, flags }: { paths: readonly string[]; flags: IngestFlags }, context: CliContext): Promise<ExitCode> {
   const { output, settings } = context
+  const cluster = flags.cluster ?? settings.cluster
+  const state = await readClusterState(flags.clusterState, context)
+  if (state !== undefined) await saveState(store, { cluster, atUs: flags.stateAt, objects: state.objects }, output)
   const progress = trackFiles(output, 'storing')
   try {
-    const report = await store.ingestFiles({ paths, cluster: flags.cluster ?? settings.cluster, onProgress: progress.onProgress })
+    const report = await store.ingestFiles({
+      paths, cluster, onProgress: progress.onProgress, ...(state === undefined ? {} : { history: vouchedHistory(state.objects) }),
+    })
     progress.stop()
     const counts = countsOf(report, 'files')
     if (flags.output === 'json') await output.result(renderJson(report))
@@ -80,10 +94,17 @@ async function ingestFiles(store: Store, { paths, flags }: { paths: readonly str
       const shown = report.inputErrors.slice(0, 20).map((e) => `\n  ${inputErrorText(e)}`).join('')
       throw new AppError('input-unusable', `No usable flow record in ${paths.map(escapeText).join(', ')}.${shown}`)
     }
-    return finishInput(report.inputErrors, { strict: flags.strict ?? false, isShown: false }, context)
+    return finishInput([...(state?.inputErrors ?? []), ...report.inputErrors], { strict: flags.strict ?? false, isShown: false }, context)
   } finally {
     progress.stop()
   }
+}
+
+async function saveState(store: Store, state: Parameters<Store['saveState']>[0], output: Output): Promise<void> {
+  const { atUs, objects, added, changed, ended, isKnown } = await store.saveState(state)
+  const count = Object.values(objects).reduce((sum, n) => sum + n, 0)
+  const news = isKnown ? 'nothing new' : `${added} added, ${changed} changed, ${ended} ended`
+  output.note(`Cluster state of ${formatTimeUs(atUs)}: ${count} objects, ${news}.`)
 }
 
 function letterDocument(letters: readonly DeadLetter[], { kept, complete }: DeadLetterTotals): unknown {
