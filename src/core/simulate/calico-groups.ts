@@ -41,7 +41,7 @@ export interface CalicoGroup {
 }
 
 /** The groups of one interval; Unix seconds. */
-export interface CalicoInterval {
+interface CalicoInterval {
   readonly startS: number
   readonly endS: number
   readonly groups: readonly CalicoGroup[]

@@ -40,12 +40,12 @@ export interface CalicoEnd {
 }
 
 /** Who an end is, and where. */
-export interface FoundEnd extends Located {
+interface FoundEnd extends Located {
   readonly kind: 'found'
 }
 
 /** What both ends of a row share. */
-export interface CalicoWindow {
+interface CalicoWindow {
   readonly protocol: Protocol
   readonly firstAtUs: number
   readonly lastAtUs: number
@@ -122,7 +122,9 @@ export class CalicoEnds {
     const located = this.#resolver.address(address, { port, protocol, atUs: lastAtUs, privateIs: 'outside' })
     const { identity, pod } = located.end
     if (identity.kind === 'external' && identity.name === '' && end.aggregate === 'pvt') return found(this.#identities.special('external', UNVERIFIED_PRIVATE), end)
-    if (identity.kind !== 'pod' || located.address.text === '' || firstAtUs === lastAtUs) return { kind: 'found', ...located }
+    if (identity.kind !== 'pod' || located.address.text === '' || firstAtUs === lastAtUs) {
+      return { kind: 'found', end: located.end, address: located.address, port: located.port, isService: located.isService }
+    }
     // Calico knows no pod at this address: one that state knows must have held it during the whole window, or it is the next owner (T15).
     const before = this.#resolver.address(address, { port, protocol, atUs: firstAtUs, privateIs: 'outside' }).end
     return found(before.identity.key === identity.key && before.pod === pod ? located.end : this.#identities.special('unknown'), end)
@@ -217,7 +219,8 @@ function labelsOf(list: readonly string[] | null): Labels {
 
 /** The lists are of one aggregate, hence nearly always of one length and order. */
 function isSame(known: KnownEnd, end: CalicoEnd): boolean {
-  if (known.name !== end.name || known.aggregate !== end.aggregate || known.namespace !== end.namespace || known.type !== end.type) return false
+  // Without a pod's name the aggregate's is the key that both were found by.
+  if (known.type !== end.type || known.name !== end.name || known.namespace !== end.namespace || (end.name !== '' && known.aggregate !== end.aggregate)) return false
   const [a, b] = [known.labels, end.labels]
   if (a === null || b === null) return a === b
   if (a.length !== b.length) return false

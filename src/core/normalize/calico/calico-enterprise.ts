@@ -15,7 +15,7 @@ import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
 import { CalicoEnds, isLabelList, type CalicoEnd, type CalicoType } from './calico-ends.ts'
 import {
-  digestCount, digestRow, flowRecordOf, nameOf, problemOf, readAddress, readProtocol, readReporter, readSeconds, wrongName, type CalicoEndPair,
+  digestCount, digestName, digestRow, flowRecordOf, nameOf, problemOf, readAddress, readProtocol, readReporter, readSeconds, wrongName, type CalicoEndPair,
   type CalicoRow,
 } from './calico-fields.ts'
 import { EnforcedHits, HitTexts, type TextHit } from './policy-hits.ts'
@@ -148,12 +148,12 @@ export class CalicoNormalizer {
   /** Rows have no id: everything that tells rows of one window apart. */
   #digestFields(record: RawObject, from: CalicoEnd, to: CalicoEnd): void {
     const digest = this.#digest
-    digestText(digest, record.reporter)
-    digestText(digest, record.action)
-    digestText(digest, record.process_name)
-    digestText(digest, record.dest_service_namespace)
-    digestText(digest, record.dest_service_name)
-    digestText(digest, record.dest_service_port)
+    digestName(digest, record.reporter)
+    digestName(digest, record.action)
+    digestName(digest, record.process_name)
+    digestName(digest, record.dest_service_namespace)
+    digestName(digest, record.dest_service_name)
+    digestName(digest, record.dest_service_port)
     // The names of pods and network sets are in their ends.
     if (from.type === 'hep' || from.type === 'net') digest.text(from.aggregate)
     if (to.type === 'hep' || to.type === 'net') digest.text(to.aggregate)
@@ -191,10 +191,6 @@ export class CalicoNormalizer {
   }
 }
 
-function digestText(digest: Digest, value: unknown): void {
-  digest.text(nameOf(value) ?? '')
-}
-
 /** Connections that began in the window, so that one connection counts once however long it lives; where only live ones are counted, those. */
 function readFlows(record: RawObject): number | Rejection {
   const value = record.num_flows_started ?? record.num_flows
@@ -221,6 +217,7 @@ const TYPES = new Map<unknown, CalicoType>([['wep', 'wep'], ['hep', 'hep'], ['ns
 
 /** The type, or what the names say where a fragment lacks it; `undefined` when neither tells. */
 function typeOf(value: unknown, namespace: string, aggregate: string): CalicoType | undefined {
+  if (value === 'wep' || value === 'net') return value
   const type = TYPES.get(value)
   if (type !== undefined || nameOf(value) !== '') return type
   if (aggregate === 'pub' || aggregate === 'pvt') return 'net'

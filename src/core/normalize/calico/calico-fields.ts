@@ -63,6 +63,7 @@ const PROTOCOLS = new Map<unknown, Protocol>([
 const ICMP_NAMES = new Set<unknown>(['icmp', 'icmp6', 'icmpv6', 'ICMP', 'ICMPv6', 1, '1', 58, '58'])
 
 export function readProtocol(format: CalicoFormat, value: unknown): Protocol | Ignored | Rejection {
+  if (value === 'tcp') return 'TCP'
   const protocol = PROTOCOLS.get(value)
   if (protocol !== undefined) return protocol
   if (ICMP_NAMES.has(value)) return IGNORED[format].icmp
@@ -87,16 +88,22 @@ export function readSeconds(format: CalicoFormat, field: string, value: unknown)
   return problem === '' ? us : reject(format, problem, `${field}: ${shown(value)} (Unix seconds)`)
 }
 
-/** Mixes a counter: -1 when it is absent or none. */
+/** Mixes a counter: 0 when it is absent or none. */
 export function digestCount(digest: Digest, value: unknown): void {
   if (typeof value === 'number' && value >= 0 && (value | 0) === value) digest.number(value)
-  else digest.number(readCount(value) ?? -1)
+  else digest.number(readCount(value) ?? 0)
+}
+
+/** Mixes a name; most rows leave most of them out. */
+export function digestName(digest: Digest, value: unknown): void {
+  if (typeof value === 'string' && value !== '' && value !== '-') digest.text(value)
+  else digest.number(0)
 }
 
 /** Mixes what both formats tell of a row and its ends. */
 export function digestRow(digest: Digest, row: CalicoRow, { source, destination }: CalicoEndPair): void {
   digest.number(row.firstAtUs)
-  digest.number(row.lastAtUs)
+  digest.number(row.lastAtUs - row.firstAtUs)
   digest.hash(source.end.hash)
   digest.hash(destination.end.hash)
   digest.number(destination.port)

@@ -5,7 +5,7 @@
 import type { Digest } from '../digest.ts'
 import { readCount } from '../ports.ts'
 import { isObject, type RawObject } from '../problems.ts'
-import { digestCount } from './calico-fields.ts'
+import { digestName } from './calico-fields.ts'
 import type { EnforcedHits, HitEffect } from './policy-hits.ts'
 
 const NO_HITS: readonly unknown[] = []
@@ -17,6 +17,9 @@ const KINDS = new Map<unknown, number>([
 ])
 const FIRST_STAGED = 3
 const LAST_STAGED = 5
+/** More than a policy's rules, and an enum's values: two numbers are mixed as one. */
+const RULES = 65_536
+const KINDS_END = 16
 const ACTIONS = new Map<unknown, number>([['Allow', 1], ['Deny', 2], ['Pass', 3], ['allow', 1], ['deny', 2], ['pass', 3]])
 
 /** Adds the enforced hits of a flow. */
@@ -47,23 +50,17 @@ function digestList(value: unknown, digest: Digest): void {
   for (const hit of list) {
     if (!isObject(hit)) continue
     digestHit(hit, digest)
-    digestCount(digest, hit.policy_index ?? hit.policyIndex ?? 0)
-    digest.number(ruleOf(hit.rule_index ?? hit.ruleIndex))
+    digest.number((readCount(hit.policy_index ?? hit.policyIndex) ?? 0) * RULES + ruleOf(hit.rule_index ?? hit.ruleIndex))
     // The end of a tier names the policy that led there.
     if (isObject(hit.trigger)) digestHit(hit.trigger, digest)
   }
 }
 
 function digestHit(hit: RawObject, digest: Digest): void {
-  digest.number(kindOf(hit))
-  digest.number(enumOf(ACTIONS, hit.action))
-  digestText(digest, hit.namespace)
-  digestText(digest, hit.name)
-  digestText(digest, hit.tier)
-}
-
-function digestText(digest: Digest, value: unknown): void {
-  digest.text(typeof value === 'string' && value !== '-' ? value : '')
+  digest.number(kindOf(hit) * KINDS_END + enumOf(ACTIONS, hit.action))
+  digestName(digest, hit.namespace)
+  digestName(digest, hit.name)
+  digestName(digest, hit.tier)
 }
 
 function kindOf(hit: RawObject): number {
@@ -75,10 +72,10 @@ function enumOf(names: ReadonlyMap<unknown, number>, value: unknown): number {
   return typeof value === 'number' ? value : names.get(value) ?? readCount(value) ?? 0
 }
 
-/** Rule indices may be negative: -1 is the end of a tier. */
+/** Rule indices may be negative (-1 is the end of a tier, -2 not known): moved up, so that what is mixed is not. */
 function ruleOf(value: unknown): number {
-  const rule = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value
-  return typeof rule === 'number' && Number.isSafeInteger(rule) ? rule : 0
+  const rule = value === undefined || value === null ? 0 : typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value
+  return typeof rule === 'number' && Number.isSafeInteger(rule) ? rule + 2 : 1
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -14,7 +14,9 @@ import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
 import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
 import { CalicoEnds, isLabelList, type CalicoEnd, type CalicoType } from './calico-ends.ts'
-import { digestCount, digestRow, flowRecordOf, nameOf, problemOf, readProtocol, readSeconds, wrongName, type CalicoEndPair, type CalicoRow } from './calico-fields.ts'
+import {
+  digestCount, digestName, digestRow, flowRecordOf, nameOf, problemOf, readProtocol, readSeconds, wrongName, type CalicoEndPair, type CalicoRow,
+} from './calico-fields.ts'
 import { digestHits, readEnforced } from './goldmane-hits.ts'
 import { EnforcedHits } from './policy-hits.ts'
 
@@ -113,10 +115,10 @@ export class GoldmaneReader implements RecordReader {
   /** The rest of the key, and counters; not the id of a FlowResult, which changes with every restart. */
   #digestFields(flow: RawObject, key: RawObject): void {
     const digest = this.#digest
-    digest.number(ACTION_NUMBERS[ACTIONS.get(key.action) ?? 'absent'])
-    digest.text(nameOf(key.dest_service_namespace ?? key.destServiceNamespace) ?? '')
-    digest.text(nameOf(key.dest_service_name ?? key.destServiceName) ?? '')
-    digest.text(nameOf(key.dest_service_port_name ?? key.destServicePortName) ?? '')
+    digest.number(key.action === 1 ? ACTION_NUMBERS.allow : ACTION_NUMBERS[ACTIONS.get(key.action) ?? 'absent'])
+    digestName(digest, key.dest_service_namespace ?? key.destServiceNamespace)
+    digestName(digest, key.dest_service_name ?? key.destServiceName)
+    digestName(digest, key.dest_service_port_name ?? key.destServicePortName)
     digestCount(digest, key.dest_service_port ?? key.destServicePort ?? 0)
     digestHits(key.policies, digest)
     digestCount(digest, flow.num_connections_started ?? flow.numConnectionsStarted ?? 0)
@@ -168,6 +170,7 @@ const NETWORKS = new Map([['PUBLIC NETWORK', 'pub'], ['PRIVATE NETWORK', 'pvt'],
 
 /** The type; where Whisker leaves it out, what the name tells beyond doubt. A name without `*` may be a pod's, a host's or a network set's. */
 function typeOf(value: unknown, namespace: string, name: string): CalicoType | undefined {
+  if (value === 1) return 'wep'
   const type = TYPES.get(value)
   if (type !== undefined || !NO_TYPES.has(value)) return type
   if (namespace === '') return NETWORKS.has(name) ? 'net' : 'unnamed'
