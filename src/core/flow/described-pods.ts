@@ -11,6 +11,7 @@ import type { DescribedPod } from './controllers.ts'
 import type { LabelQuality, Labels } from './end.ts'
 import type { Groups } from './groups.ts'
 import { labelsKey } from './identity.ts'
+import type { Identity } from './identity.ts'
 import { NAMING_KEYS } from './label-rules.ts'
 
 export interface LabelSet {
@@ -19,6 +20,9 @@ export interface LabelSet {
   /** The best that any source knows of it. */
   readonly quality: LabelQuality
 }
+
+/** Groups of one name or label that are compared one by one. More: joins also in very crowded namespaces; fewer: a hostile log costs less. */
+const MAX_COMPARED = 256
 
 export function betterQuality(a: LabelQuality, b: LabelQuality): LabelQuality {
   return QUALITY_ORDER.indexOf(a) <= QUALITY_ORDER.indexOf(b) ? a : b
@@ -30,6 +34,30 @@ function isPoorerView(poor: LabelSet, rich: LabelSet, relevantKeys: ReadonlySet<
   for (const key of Object.keys(poor.labels)) if (!Object.hasOwn(rich.labels, key) || rich.labels[key] !== poor.labels[key]) return false
   // Cilium shows every key that is relevant to it: what its set lacks, the pod lacks.
   return poor.quality !== 'identity-subset' || !Object.keys(rich.labels).some((key) => relevantKeys.has(key) && !Object.hasOwn(poor.labels, key))
+}
+
+/** The pods whose labels are a poorer view of those of a pod that is named after the same controller. */
+export function findNamedViews(labelled: readonly DescribedPod[], relevantKeys: ReadonlySet<string>): ReadonlySet<Identity> {
+  const setsOf = new Map<string, Map<string, LabelSet>>()
+  for (const { pod, labels } of labelled) {
+    if (pod.workload === null) continue
+    const ref = refAnchor(pod, pod.workload)
+    let sets = setsOf.get(ref)
+    if (sets === undefined) setsOf.set(ref, sets = new Map<string, LabelSet>())
+    const key = labelsKey(labels)
+    sets.set(key, { key, labels, quality: betterQuality(pod.labelQuality, sets.get(key)?.quality ?? pod.labelQuality) })
+  }
+  const views = new Set<Identity>()
+  for (const { pod, labels } of labelled) {
+    if (pod.workload === null || pod.labelQuality === 'full') continue
+    const own: LabelSet = { key: '', labels, quality: pod.labelQuality }
+    for (const ref of [pod.workload, ...aliasesOf(pod.workload)]) {
+      const sets = setsOf.get(refAnchor(pod, ref))
+      if (sets === undefined || sets.size > MAX_COMPARED) continue
+      for (const set of sets.values()) if (isPoorerView(own, set, relevantKeys)) views.add(pod)
+    }
+  }
+  return views
 }
 
 /** A group of the first round: pods of equal labels or of one proven controller. */
@@ -44,9 +72,6 @@ interface Group {
   isNamed: boolean
   hasController: boolean
 }
-
-/** Groups of one name or label that are compared one by one. More: joins also in very crowded namespaces; fewer: a hostile log costs less. */
-const MAX_COMPARED = 256
 
 /** Joins what is a poorer view of one workload only. Returns what fits several: root -> their roots. */
 export function joinPoorlyDescribed(labelled: readonly DescribedPod[], groups: Groups, relevantKeys: ReadonlySet<string>): Map<string, readonly string[]> {

@@ -12,7 +12,7 @@
 import { compareText, groupedBy, sortedBy } from '../base/order.ts'
 import { aliasesOf, controllerAnchors, JOINING_KINDS, placeOf, refAnchor } from './controllers.ts'
 import type { DescribedPod } from './controllers.ts'
-import { betterQuality, joinPoorlyDescribed, withoutPoorerViews } from './described-pods.ts'
+import { betterQuality, findNamedViews, joinPoorlyDescribed, withoutPoorerViews } from './described-pods.ts'
 import type { LabelSet } from './described-pods.ts'
 import type { LabelQuality, Labels, WorkloadEvidence, WorkloadRef } from './end.ts'
 import { Groups } from './groups.ts'
@@ -68,18 +68,22 @@ export function groupWorkloads(identities: Iterable<Identity>, rules: LabelRules
   const bare: Identity[] = []
   const labelled: DescribedPod[] = []
   for (const pod of pods.values()) {
-    const anchor = podAnchor(pod)
     const labels = rules.identityLabels(pod)
     if (Object.keys(labels).length === 0) {
       bare.push(pod)
       continue
     }
     labelled.push({ pod, labels })
-    groups.join(anchor, `labels ${placeOf(pod)}\u0000${labelsKey(labels)}`)
-    for (const proof of controllerAnchors(pod, labels)) groups.join(anchor, proof)
+    for (const proof of controllerAnchors(pod, labels)) groups.join(podAnchor(pod), proof)
   }
   const relevantKeys = new Set<string>()
   addRelevantKeys(pods.values(), relevantKeys)
+  const views = findNamedViews(labelled, relevantKeys)
+  for (const { pod, labels } of labelled) {
+    // Poorer views of two workloads may be equal where the workloads are not: those are kept apart by name.
+    const name = pod.workload !== null && views.has(pod) ? refAnchor(pod, pod.workload) : placeOf(pod)
+    groups.join(podAnchor(pod), `labels ${name}\u0000${labelsKey(labels)}`)
+  }
   const undecided = joinPoorlyDescribed(labelled, groups, relevantKeys)
   joinBarePods(bare, groups, { members: membersByRef(labelled), rules })
   return indexWorkloads([...pods.values()], groups, { rules, relevantKeys, undecided })

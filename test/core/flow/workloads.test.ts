@@ -144,6 +144,14 @@ describe('one workload seen with different label quality', () => {
     ])
   })
 
+  test('poorer views of two workloads that look the same each join their own', () => {
+    const other = pod('shop/admin', { app: 'web', tier: 'admin' })
+    const views = ['web', 'admin'].map((name) => pod(`shop/${name}`, { app: 'web' }, 'intersection'))
+    expect(group([full, other, ...views, ...views.map(byPodName)])).toEqual([
+      'shop/admin (Deployment) [{"app":"web","tier":"admin"}]', 'shop/web (Deployment) [{"app":"web","team":"a","tier":"front"}]',
+    ])
+  })
+
   test('what fits several joins when those turn out to be one workload', () => {
     const half = byPodName(pod('shop/web', { 'k8s-app': 'web', tier: 'front' }, 'identity-subset'))
     const whole = pod('shop/web', { app: 'web', 'k8s-app': 'web', tier: 'front' })
