@@ -66,7 +66,7 @@ export class ItemList {
       this.#addUnwrapped({ line, start: startOffset, next: byteOffset }, value)
       return
     }
-    if (value.time === undefined || value.node_name === undefined) fillFromOwnKeys(value)
+    fillFromOwnKeys(value)
     this.#items.push({ line, startOffset, byteOffset, value, outcome: null, problem: null, raw: '' })
   }
 

@@ -99,8 +99,7 @@ function isAbsent(value: unknown): boolean {
 
 /** The same for a native record to whose top level a shipper added its own keys. Cheap where nothing is missing. */
 export function fillFromOwnKeys(record: RawObject): void {
-  const flow = record.flow ?? record
+  const flow = record.flow ?? (record.IP === undefined && record.l4 === undefined ? undefined : record)
   if (!isObject(flow) || (flow.time !== undefined && flow.node_name !== undefined)) return
-  if (flow === record && record.IP === undefined && record.l4 === undefined) return
   fillFromEnvelope(record, readEnvelope(record, NO_ENVELOPE))
 }
