@@ -8,11 +8,13 @@
  */
 import { findCoverageGaps } from '../core/aggregate/coverage-gaps.ts'
 import type { StateNode } from '../core/aggregate/coverage-gaps.ts'
+import { compareText } from '../core/base/order.ts'
 import { formatTimeUs, US_PER_DAY, US_PER_SECOND } from '../core/base/time.ts'
 import type { CoverageEvent } from '../core/flow/flow-record.ts'
 import { withSnapshot } from '../store/db/database.ts'
 import type { Database } from '../store/db/database.ts'
 import { countIdentities } from '../store/read/count-identities.ts'
+import { selectStateHead, selectVersions } from '../store/read/select-cluster-state.ts'
 import { countDeadLetters } from '../store/read/select-dead-letters.ts'
 import { selectIngestTotals } from '../store/read/select-ingest-totals.ts'
 import type { IngestTotal } from '../store/read/select-ingest-totals.ts'
@@ -29,8 +31,6 @@ export interface StatusQuery {
   readonly untilUs?: number | undefined
   /** Coverage events listed. */
   readonly limit: number
-  /** Nodes of the cluster state: those that never reported are missed, too. */
-  readonly stateNodes?: readonly StateNode[]
 }
 
 export interface SourceStatus {
@@ -138,13 +138,28 @@ function countsOf({ received, stored, duplicate, rejected, ignored }: FormatCoun
   return { received, stored, duplicate, rejected, ignored }
 }
 
+/** Nodes of the cluster state, each with the times at which it is known to have been there; the versions of one that follow on each other as one. */
+async function readStateNodes(database: Database, clusterId: number): Promise<StateNode[]> {
+  const head = await selectStateHead(database, clusterId)
+  if (head === undefined) return []
+  const nodes: StateNode[] = []
+  const versions = await selectVersions(database, { clusterId, kind: 'Node' })
+  for (const { name, seenFromUs, seenUntilUs, endedUs } of [...versions].sort((a, b) => compareText(a.name, b.name) || a.seenFromUs - b.seenFromUs)) {
+    const untilUs = endedUs ?? seenUntilUs ?? head.confirmedUntilUs
+    const last = nodes.at(-1)
+    if (last?.name === name && last.untilUs >= seenFromUs) nodes.push({ name, sinceUs: last.sinceUs, untilUs: Math.max(untilUs, nodes.pop()?.untilUs ?? 0) })
+    else nodes.push({ name, sinceUs: seenFromUs, untilUs })
+  }
+  return nodes
+}
+
 async function readCoverage(
   database: Database, query: StatusQuery, range: { clusterId: number, sinceUs: number | undefined, untilUs: number | undefined },
 ): Promise<IngestStatus['coverage']> {
   const counted = await countCoverage(database, range)
   const events = await selectCoverage(database, range, query.limit)
   const hours = await selectNodeHours(database, { ...range, sinceUs: range.sinceUs === undefined ? undefined : range.sinceUs - LOOKED_BACK_US })
-  const gaps = findCoverageGaps(hours, query.stateNodes).filter((g) => g.untilUs > (range.sinceUs ?? -Infinity) && g.sinceUs < (range.untilUs ?? Infinity))
+  const gaps = findCoverageGaps(hours, await readStateNodes(database, range.clusterId)).filter((g) => g.untilUs > (range.sinceUs ?? -Infinity) && g.sinceUs < (range.untilUs ?? Infinity))
   const counts: Record<CoverageEvent['type'], number> = { 'lost-events': 0, 'node-status': 0, sampling: 0, aggregation: 0, 'missing-node': 0, gap: 0 }
   for (const row of counted) counts[row.type] += row.events
   for (const gap of gaps) counts[gap.type]++

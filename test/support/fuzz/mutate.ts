@@ -109,6 +109,8 @@ function mutateTokens(random: Random, text: string): string {
   return parts.join(separator)
 }
 
+const MAX_WRAPPED = 200_000
+
 /** As shippers wrap records, rightly and wrongly. */
 function wrap(random: Random, text: string, other: string): string {
   const inner = (): unknown => orElse<unknown>(text, () => JSON.parse(text) as unknown)
@@ -122,7 +124,11 @@ function wrap(random: Random, text: string, other: string): string {
     case 6: return `2026-01-01T00:00:00.1Z stdout F ${text}`
     case 7: return `[${text},${other}]`
     case 8: return JSON.stringify({ resourceLogs: [{ scopeLogs: [{ logRecords: [{ timeUnixNano: '1767323045000000000', body: { stringValue: text } }] }] }] })
-    default: return JSON.stringify(Array.from({ length: 1 + random.int(8) }).reduce<unknown>((value) => ({ message: JSON.stringify(value) }), inner()))
+    default: {
+      const deep = JSON.stringify(Array.from({ length: 1 + random.int(8) }).reduce<unknown>((value) => ({ message: JSON.stringify(value) }), inner()))
+      // Every level doubles the backslashes.
+      return deep.length > MAX_WRAPPED ? text : deep
+    }
   }
 }
 

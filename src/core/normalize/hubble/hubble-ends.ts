@@ -235,9 +235,10 @@ function textOf(value: unknown): string {
 /** True when a remembered end was made from the same facts. */
 function matches(entry: Classified, endpoint: RawObject): boolean {
   if (entry.clusterName !== endpoint.cluster_name || !sameLabels(entry.labels, endpoint.labels)) return false
-  const { identity, workloads } = endpoint
-  // Not remembered, since labels and names say more; but one of a wrong type is refused, whoever came before.
+  const { identity, pod_name: pod, workloads } = endpoint
+  // Neither tells remembered ends apart: labels and names do. But one of a wrong type is refused, whoever came before.
   if (identity !== undefined && identity !== null && typeof identity !== 'number') return false
+  if (pod !== undefined && pod !== null && typeof pod !== 'string') return false
   if (workloads === undefined || (Array.isArray(workloads) && workloads.length === 0)) return entry.workloadName === ''
   const first: unknown = Array.isArray(workloads) ? workloads[0] : undefined
   return isObject(first) && first.name === entry.workloadName && first.kind === entry.workloadKind
