@@ -6,8 +6,9 @@ interface Layout {
   readonly places: Int32Array
 }
 
-/** Layouts remembered per number of keys. Larger: fewer rebuilt where producers write keys in random order; smaller: shorter searches. */
-const MAX_LAYOUTS = 32
+/** Layouts remembered per bucket, and buckets. Larger: fewer rebuilt where producers write keys in random order; smaller: shorter searches, less memory. */
+const MAX_LAYOUTS = 8
+const MAX_BUCKETS = 1024
 
 /**
  * Reads many fields of flat records by position instead of by name. Producers write their keys in one order, or in a few dozen: once an order is
@@ -36,13 +37,14 @@ export class FieldLayouts {
 
   #find(keys: readonly string[]): Layout {
     if (this.#last !== undefined && isSame(this.#last.keys, keys)) return this.#last
-    const known = this.#layouts.get(keys.length) ?? []
-    const found = known.find((layout) => isSame(layout.keys, keys)) ?? this.#add(known, keys)
+    const bucket = bucketOf(keys)
+    const known = this.#layouts.get(bucket) ?? []
+    const found = known.find((layout) => isSame(layout.keys, keys)) ?? this.#add(known, bucket, keys)
     this.#last = found
     return found
   }
 
-  #add(known: Layout[], keys: readonly string[]): Layout {
+  #add(known: Layout[], bucket: number, keys: readonly string[]): Layout {
     const places = new Int32Array(this.#wanted.size).fill(-1)
     for (const [place, key] of keys.entries()) {
       const field = this.#wanted.get(key)
@@ -53,9 +55,19 @@ export class FieldLayouts {
     if (keys.length > 256) return layout
     if (known.length >= MAX_LAYOUTS) known.shift()
     known.push(layout)
-    this.#layouts.set(keys.length, known)
+    if (this.#layouts.size >= MAX_BUCKETS) this.#layouts.clear()
+    this.#layouts.set(bucket, known)
     return layout
   }
+}
+
+/** A number that most orders of keys have alone: how many keys, and how long some of them are. */
+function bucketOf(keys: readonly string[]): number {
+  return ((keys.length * 64 + lengthAt(keys, 2)) * 64 + lengthAt(keys, 5)) * 64 + lengthAt(keys, 9)
+}
+
+function lengthAt(keys: readonly string[], at: number): number {
+  return at < keys.length ? (keys[at] as string).length % 64 : 0
 }
 
 function isSame(a: readonly string[], b: readonly string[]): boolean {

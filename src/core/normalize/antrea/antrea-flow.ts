@@ -55,13 +55,12 @@ export class AntreaFlows {
   #findEnds(facts: Facts, names: RowNames): Outcome {
     const { row, protocol, lastAtUs: atUs } = facts
     const flowType = readFlowType(row.flowType)
-    const question = { protocol, atUs, place: 'unknown', serviceIp: undefined, isApiServer: false } as const
-    const source = this.#ends.locate(sourceOf(row, names), { ...question, place: flowType === 'from-outside' ? 'outside' : flowType === 'unknown' ? 'unknown' : 'inside' })
+    const ofSource = flowType === 'from-outside' ? 'outside' : flowType === 'unknown' ? 'unknown' : 'inside'
+    const source = this.#ends.locate(sourceOf(row, names), { protocol, atUs, place: ofSource, serviceIp: undefined, isApiServer: false })
     if ('code' in source) return source
     const isApiServer = typeof row.servicePortName === 'string' && row.servicePortName.startsWith(API_SERVER)
-    const destination = this.#ends.locate(destinationOf(row, names), {
-      ...question, place: flowType === 'to-outside' ? 'outside' : flowType === 'unknown' ? 'unknown' : 'inside', serviceIp: row.serviceIp, isApiServer,
-    })
+    const ofDestination = flowType === 'to-outside' ? 'outside' : flowType === 'unknown' ? 'unknown' : 'inside'
+    const destination = this.#ends.locate(destinationOf(row, names), { protocol, atUs, place: ofDestination, serviceIp: row.serviceIp, isApiServer })
     if ('code' in destination) return destination
     if (source.address.isUnroutable || destination.address.isUnroutable) return UNROUTABLE
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
@@ -114,7 +113,10 @@ export class AntreaFlows {
     digest.number(PROTOCOL_NUMBERS[facts.protocol])
     digest.hash(about.node.hash)
     for (const text of [row.sourcePod, row.destinationPod, about.egress, about.ingress, row.tcpState]) digest.text(typeof text === 'string' ? text : '')
-    for (const count of [row.packets, row.reversePackets, row.bytes]) digest.number(readCount(count) ?? -1)
+    for (const count of [row.packets, row.reversePackets, row.bytes]) {
+      if (typeof count === 'string') digest.text(count)
+      else digest.number(readCount(count) ?? -1)
+    }
     digest.finish()
   }
 }

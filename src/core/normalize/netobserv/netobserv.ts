@@ -117,7 +117,8 @@ export class NetObservReader implements RecordReader {
     this.#noteSampling(fields[SAMPLING], read.lastAtUs, node.name)
     // An untranslated Service is no end that a policy could select.
     if (!isEndpoint(source.located) && !isEndpoint(destination.located)) return NO_ENDPOINT
-    return this.#orient({ fields, reporter, node, ...read }, source, destination)
+    const { protocol, flags, denial, firstAtUs, lastAtUs } = read
+    return this.#orient({ fields, protocol, flags, firstAtUs, lastAtUs, reporter, denial, node }, source, destination)
   }
 
   #noteSampling(sampling: unknown, atUs: number, node: string): void {
