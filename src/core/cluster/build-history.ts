@@ -96,7 +96,7 @@ class StateHistory implements ClusterHistory {
     if (found === UNKNOWN) return UNKNOWN_HOLDER
     if (found instanceof PodEntry) return found.holderAt(atUs)
     if (found !== undefined) return found
-    return this.#isCovered(atUs) && !this.#isInPodNetwork(ip) ? NOBODY : UNKNOWN_HOLDER
+    return this.#isCovered(atUs) && !this.isInPodNetwork(ip) ? NOBODY : UNKNOWN_HOLDER
   }
 
   podNamed(namespace: string, name: string, atUs: number): HistoryPod | undefined {
@@ -123,7 +123,7 @@ class StateHistory implements ClusterHistory {
    * Inside a network of pods, an address that is no pod's now was, or will be, one: a node's pod networks, and beside a pod's own address (/24, /64)
    * where a person vouches for a state that may lack pods which ended before it was taken.
    */
-  #isInPodNetwork(ip: string): boolean {
+  isInPodNetwork(ip: string): boolean {
     const known = this.#isPodNetwork.get(ip)
     if (known !== undefined) return known
     const address = parseAddress(ip)

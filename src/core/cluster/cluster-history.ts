@@ -42,6 +42,8 @@ export interface ClusterHistory {
   podNamed(namespace: string, name: string, atUs: number): HistoryPod | undefined
   /** Behind a Service's address; `undefined` unless state proves the pods and one common port. */
   backendsOf(serviceIp: string, port: number, protocol: Protocol, atUs: number): ServiceBackends | undefined
+  /** Whether the address lies in a network of pods that state knows: then it is a pod's at some time, and never an outside address. */
+  isInPodNetwork?(ip: string): boolean
 }
 
 const UNKNOWN: AddressHolder = { kind: 'unknown' }

@@ -136,7 +136,8 @@ export class EndResolver {
   }
 
   #outside(address: AddressInfo, { privateIs }: AddressQuestion): End {
-    if (address.isPodLike || address.text === '' || (address.isPrivate && privateIs === 'unknown')) return this.#identities.special('unknown')
+    const isPodLike = address.isPodLike || this.#history().isInPodNetwork?.(address.text) === true
+    if (isPodLike || address.text === '' || (address.isPrivate && privateIs === 'unknown')) return this.#identities.special('unknown')
     return this.#identities.special('external', address.isPrivate ? UNVERIFIED_PRIVATE : '')
   }
 }

@@ -93,6 +93,8 @@ export interface VersionQuery {
   /** Instances that may have been there at any time in [sinceUs, untilUs]; with all of their versions. */
   readonly sinceUs?: number | undefined
   readonly untilUs?: number | undefined
+  /** Only this kind. */
+  readonly kind?: string
 }
 
 /** Versions with their documents. `sinceUs` must be a known moment, because what was seen last before one may have been there after it. */
@@ -101,12 +103,12 @@ export async function selectVersions(database: Queryable, query: VersionQuery): 
     `with wanted as (
        select distinct kind, namespace, instance from cluster_state_versions
        where cluster_id = $1 and ($2::bigint is null or confirmed_until is null or confirmed_until >= ${timeParameter('$2')})
-         and ($3::bigint is null or holds_from <= ${timeParameter('$3')})
+         and ($3::bigint is null or holds_from <= ${timeParameter('$3')}) and ($4::text is null or kind = $4)
      )
      select id, versions.kind, versions.namespace, versions.name, versions.instance, face, digest, document, ${TIMES}
      from cluster_state_versions as versions join wanted using (kind, namespace, instance)
      where cluster_id = $1 order by valid_from, id`,
-    [query.clusterId, query.sinceUs ?? null, query.untilUs ?? null],
+    [query.clusterId, query.sinceUs ?? null, query.untilUs ?? null, query.kind ?? null],
   )
   return rows.map((row) => ({ kind: row.kind, namespace: row.namespace, name: row.name, instance: row.instance, document: row.document, ...timesOf(row) }))
 }

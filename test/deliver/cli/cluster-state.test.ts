@@ -46,6 +46,11 @@ test('ingest --cluster-state stores the state first and resolves by it; recommen
   expect(document.policies.length).toBeGreaterThan(0)
 })
 
+test('a state of the future is nobody\'s knowledge', async () => {
+  const late = await run(['ingest', 'flows.ndjson', '--cluster-state', 'state.json', '--state-at', '2099-01-01T00:00:00Z'])
+  expect(late).toMatchObject({ code: 2, stderr: expect.stringContaining('lies in the future') })
+})
+
 test('--state-at alone is a mistake', async () => {
-  expect(await run(['ingest', 'flows.ndjson', '--state-at', '1h'])).toMatchObject({ code: 2, stderr: expect.stringContaining('--state-at belongs to --cluster-state.') as string })
+  expect(await run(['ingest', 'flows.ndjson', '--state-at', '1h'])).toMatchObject({ code: 2, stderr: expect.stringContaining('--state-at belongs to --cluster-state.') })
 })

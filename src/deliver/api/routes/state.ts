@@ -1,6 +1,6 @@
 import type { Request } from 'express'
 import { AppError } from '../../../core/base/app-error.ts'
-import { formatTimeUs } from '../../../core/base/time.ts'
+import { formatTimeUs, US_PER_SECOND } from '../../../core/base/time.ts'
 import type { ApiContext, StateSummary } from '../context.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { sendJson } from '../endpoint.ts'
@@ -15,6 +15,8 @@ const YAML_LIMIT_BYTES = 8 * 1024 * 1024
 const WAITING = 8
 /** Known moments that GET shows, the latest ones. */
 const SHOWN_SPANS = 100
+/** How far the clock of who sends a state may be ahead. */
+const CLOCK_SKEW_US = 60 * US_PER_SECOND
 const PATH = '/api/v1/clusters/:cluster/state'
 
 /** `PUT` and `GET /api/v1/clusters/{cluster}/state`: who is who in the cluster, as Kubernetes objects of one moment. */
@@ -30,6 +32,7 @@ export function stateEndpoints(context: ApiContext): Endpoint[] {
         const query = new QueryReader(req)
         const atUs = query.moment('at') ?? context.nowUs()
         query.done()
+        if (atUs > context.nowUs() + CLOCK_SKEW_US) throw new AppError('usage', `"at" (${formatTimeUs(atUs)}) lies in the future: nobody knows the state of then.`, { at: 'at' })
         const report = await limiter.run(async () => {
           const { objects, unread } = await readObjects(req, context)
           return { ...await store.saveState({ atUs, objects }), unread }

@@ -55,7 +55,7 @@ Examples:
   hubble observe -o jsonpb --last 10000 | flowfence ingest -
   flowfence ingest --dead-letters --reason unknown-format`)
     .action(async (paths: string[], flags: IngestFlags) => {
-      checkFlags(paths, flags)
+      checkFlags(paths, flags, context.nowUs())
       const store = await context.openStore()
       try {
         finish(flags.deadLetters === true ? await readLetters(store, flags, context) : await ingestFiles(store, { paths, flags }, context))
@@ -65,8 +65,9 @@ Examples:
     })
 }
 
-function checkFlags(paths: readonly string[], flags: IngestFlags): void {
+function checkFlags(paths: readonly string[], flags: IngestFlags, nowUs: number): void {
   if (flags.stateAt !== undefined && flags.clusterState === undefined) throw new AppError('usage', '--state-at belongs to --cluster-state.')
+  if (flags.stateAt !== undefined && flags.stateAt > nowUs) throw new AppError('usage', `--state-at ${formatTimeUs(flags.stateAt)} lies in the future: nobody knows the state of then.`)
   if (flags.deadLetters === true) {
     if (flags.clusterState !== undefined) throw new AppError('usage', '--cluster-state belongs to flow logs, not to --dead-letters.')
     if (paths.length > 0) throw new AppError('usage', '--dead-letters reads what the database holds; leave out the files.')
