@@ -28,7 +28,7 @@ function policies(observed: ObservedTraffic): string {
 }
 
 test('the same traffic from Hubble and from Calico together gives the policies of Hubble alone', () => {
-  for (let seed = 1; seed <= rounds({ small: 4, full: 60 }); seed++) {
+  for (let seed = 1; seed <= rounds({ small: 4, full: 20 }); seed++) {
     const topology = topologyOf(randomTopology(seed).object)
     const lines = (format: 'hubble' | 'calico-enterprise'): string[] => [...simulate(topology, { format, minutes: 10, seed, startUs, rate: 0.5 }).lines()]
     const hubble = lines('hubble')
