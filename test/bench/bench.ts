@@ -18,6 +18,7 @@ import { openDatabase, withTransaction } from '../../src/store/db/database.ts'
 import type { Database } from '../../src/store/db/database.ts'
 import { startEmbedded } from '../../src/store/db/embedded.ts'
 import { migrate } from '../../src/store/db/migrate.ts'
+import { benchFormats } from './formats.ts'
 import { isWithin, medianSeconds, printLine, secondsOf } from './measure.ts'
 import type { Line } from './measure.ts'
 import { syntheticEdges } from './synthetic-edges.ts'
@@ -139,7 +140,7 @@ async function benchLargeRecommend(parseReference: () => Promise<number>): Promi
   report({ name: `recommend on 1,000 workloads, ${edges.length} edges, verified`, value: seconds / await parseReference(), unit: 'x JSON.parse', limit: { atMost: 2 } })
 }
 
-async function main(): Promise<void> {
+async function benchDatabase(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'flowfence-bench-'))
   const server = await startEmbedded({ folder: `${folder}-pg`, isThrowaway: true })
   const database = openDatabase({ connectionString: server.connectionString })
@@ -154,6 +155,12 @@ async function main(): Promise<void> {
     await server.stop()
     for (const path of [folder, `${folder}-pg`]) rmSync(path, { recursive: true, force: true })
   }
+}
+
+/** `npm run bench formats` leaves out what needs a database. */
+async function main(): Promise<void> {
+  await benchFormats(report)
+  if (process.argv[2] !== 'formats') await benchDatabase()
   const past = lines.filter((line) => !isWithin(line))
   process.stdout.write(past.length === 0 ? '\nAll limits hold.\n' : `\n${past.length} limits passed: ${past.map((l) => l.name.trim()).join('; ')}\n`)
   process.exitCode = past.length === 0 ? 0 : 1

@@ -1,4 +1,5 @@
 import { AppError } from '../base/app-error.ts'
+import { RecentMap } from '../base/recent-map.ts'
 import { METADATA, METADATA_ADDRESSES, NODE_LOCAL_DNS } from '../flow/end.ts'
 import { addressClass, parseAddress } from '../sets/address.ts'
 import { parseCidr } from '../sets/cidr.ts'
@@ -28,14 +29,14 @@ const ROLES = new Map<string, AddressRole>([['169.254.20.10', NODE_LOCAL_DNS], .
 /** The address of a record that has none. */
 export const NO_ADDRESS: AddressInfo = { kind: 'address', text: '', hash: { a: 0, b: 0 }, isUnroutable: false, isPrivate: false, isPodLike: false, role: '' }
 
-/** Addresses kept. Larger: fewer parses with many outside peers; smaller: less memory (about 200 bytes each). */
-const MAX_ADDRESSES = 100_000
+/** Addresses of one of the two generations that are kept. Larger: fewer parses with many outside peers; smaller: less memory (about 200 bytes each). */
+const MAX_ADDRESSES = 200_000
 /** Cilium's default source address of a pod that reaches itself through its own Service (T9). */
 const HAIRPIN = '169.254.42.1'
 
 /** Parses and classifies addresses, remembering what it saw. */
 export class AddressCache {
-  readonly #known = new Map<string, AddressInfo | null>()
+  readonly #known = new RecentMap<string, AddressInfo | null>(MAX_ADDRESSES)
   readonly #podCidrs: readonly Cidr[]
 
   /** Throws AppError `usage` on a malformed CIDR. */
@@ -52,7 +53,6 @@ export class AddressCache {
     const known = this.#known.get(text)
     if (known !== undefined) return known
     const info = this.#classify(text)
-    if (this.#known.size >= MAX_ADDRESSES) this.#known.clear()
     if (text.length <= 64) this.#known.set(text, info)
     return info
   }

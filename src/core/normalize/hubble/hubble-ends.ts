@@ -1,3 +1,4 @@
+import { RecentMap } from '../../base/recent-map.ts'
 import type { EndKind, WorkloadRef } from '../../flow/end.ts'
 import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
@@ -44,8 +45,10 @@ export interface Place {
 
 /** Variants of one pod name that are kept: with and without workload, before and after a change of labels. */
 const MAX_VARIANTS = 6
-/** Pods remembered. Larger: fewer label lists parsed; smaller: less memory. Past it everything is forgotten at once. */
-const MAX_PODS = 100_000
+/**
+ * Pods of one of the two generations that are remembered, and so many ends without a name. Larger: fewer label lists parsed; smaller: less memory.
+ */
+const MAX_PODS = 200_000
 
 const NO_LABELS: readonly string[] = []
 const NO_CILIUM_LABELS: CiliumLabels = readCiliumLabels(NO_LABELS)
@@ -60,9 +63,10 @@ export class HubbleEnds {
   readonly #identities: IdentityCache
   readonly #resolver: EndResolver
   readonly #cluster: string
-  /** namespace -> pod name -> variants. */
-  readonly #pods = new Map<string, Map<string, Classified>>()
-  readonly #nameless = new Map<string, Classified>()
+  /** namespace -> pod name -> variants; of what was not asked for during a whole generation nothing is kept. */
+  #pods = new Map<string, Map<string, Classified>>()
+  #oldPods = new Map<string, Map<string, Classified>>()
+  readonly #nameless = new RecentMap<string, Classified>(MAX_PODS)
   #podCount = 0
 
   constructor({ cluster, identities, resolver }: NormalizeContext) {
@@ -86,13 +90,12 @@ export class HubbleEnds {
     if (known !== undefined && matches(known, endpoint)) return known
     const made = this.#fresh(field, endpoint)
     if (made.kind === 'rejected') return made
-    if (this.#nameless.size >= MAX_PODS) this.#nameless.clear()
     this.#nameless.set(key, made)
     return made
   }
 
   #pod(field: string, endpoint: RawObject, namespace: string, pod: string): Classified | Rejection {
-    const first = this.#pods.get(namespace)?.get(pod)
+    const first = this.#pods.get(namespace)?.get(pod) ?? this.#promoted(namespace, pod)
     let variants = 0
     for (let entry = first ?? null; entry !== null; entry = entry.next) {
       if (matches(entry, endpoint)) return entry
@@ -100,16 +103,28 @@ export class HubbleEnds {
     }
     const made = this.#fresh(field, endpoint)
     if (made.kind === 'rejected') return made
+    if (variants > 0 && variants < MAX_VARIANTS) made.next = first ?? null
+    this.#keep(namespace, pod, made)
+    return made
+  }
+
+  /** The pod of the old generation, now of the young one. */
+  #promoted(namespace: string, pod: string): Classified | undefined {
+    const known = this.#oldPods.get(namespace)?.get(pod)
+    if (known !== undefined) this.#keep(namespace, pod, known)
+    return known
+  }
+
+  #keep(namespace: string, pod: string, variants: Classified): void {
     if (this.#podCount >= MAX_PODS) {
-      this.#pods.clear()
+      this.#oldPods = this.#pods
+      this.#pods = new Map()
       this.#podCount = 0
     }
     const byName = this.#pods.get(namespace) ?? new Map<string, Classified>()
     this.#pods.set(namespace, byName)
-    if (variants > 0 && variants < MAX_VARIANTS) made.next = first ?? null
-    byName.set(pod, made)
+    byName.set(pod, variants)
     this.#podCount++
-    return made
   }
 
   /** Classifies without looking at what is remembered. */
