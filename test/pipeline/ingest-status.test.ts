@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { saveClusterState } from '../../src/pipeline/cluster-state.ts'
+import { createIngester } from '../../src/pipeline/ingest.ts'
 import { readIngestStatus } from '../../src/pipeline/ingest-status.ts'
 import type { Database } from '../../src/store/db/database.ts'
 import { ensureCluster } from '../../src/store/write/ensure-cluster.ts'
@@ -19,6 +20,23 @@ async function missing(database: Database, clusterId: number): Promise<string[]>
   const status = await readIngestStatus(database, { cluster: { id: clusterId, name: 'test' }, nowUs: START_US, limit: 100 })
   return status.coverage.newest.filter((e) => e.type === 'missing-node').map((e) => `${e.node} ${e.at.slice(11, 16)}-${e.until?.slice(11, 16) ?? ''}`).reverse()
 }
+
+test('signs that flow records carry are stored with them, once per hour and node, and told by report and status', async () => {
+  const { database } = await createTestDatabase()
+  const ingester = await createIngester(database, { cluster: 'test', nowUs: () => START_US, batchRecords: 3 })
+  const flow = (node: string, i: number): string => JSON.stringify({
+    SrcAddr: '10.244.1.7', SrcPort: 40_000 + i, SrcK8S_Name: 'web-0', SrcK8S_Namespace: 'shop', SrcK8S_Type: 'Pod', SrcK8S_OwnerName: 'web', SrcK8S_OwnerType: 'StatefulSet',
+    DstAddr: '10.244.2.4', DstPort: 5432, DstK8S_Name: 'db-0', DstK8S_Namespace: 'shop', DstK8S_Type: 'Pod', DstK8S_OwnerName: 'db', DstK8S_OwnerType: 'StatefulSet',
+    Proto: 6, Flags: 2, FlowDirection: 0, Bytes: 60, Packets: 1, Sampling: 50, AgentIP: node, TimeFlowStartMs: START_US / 1000 + i, TimeFlowEndMs: START_US / 1000 + i, TimeReceived: START_US / 1e6,
+  })
+  const body = Array.from({ length: 20 }, (_, i) => `${flow(i % 2 === 0 ? '192.0.2.1' : '192.0.2.2', i)}\n`).join('')
+  const report = await ingester.ingestBody(Buffer.from(body), { source: 'http', maxBytes: 1e9, isBackfill: true })
+  expect(report.stored).toBe(20)
+  expect(report.coverage).toMatchObject([{ type: 'sampling', events: 2, lost: 0 }])
+  expect(report.coverage[0]?.detail).toContain('50')
+  const status = await readIngestStatus(database, { cluster: { id: ingester.clusterId, name: 'test' }, nowUs: START_US, limit: 100 })
+  expect(status.coverage.counts.sampling).toBe(2)
+})
 
 test('with cluster state its nodes are expected: one that never reported is missed, one that was removed is not', async () => {
   const { database } = await createTestDatabase()
