@@ -20,6 +20,9 @@ const API_SERVER = 'default/kubernetes:'
 /** States in which both ends have answered. */
 const ANSWERED_STATES = new Set<unknown>(['SYN_RECV', 'ESTABLISHED', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK', 'TIME_WAIT', 'CLOSE'])
 
+/** Stable numbers for digests. */
+const ACTION_NUMBERS: Readonly<Record<RuleAction, number>> = { none: 0, allow: 1, deny: 2, absent: 3, unknown: 4 }
+
 interface Facts {
   readonly row: AntreaRow
   readonly protocol: Protocol
@@ -112,13 +115,20 @@ export class AntreaFlows {
     digest.number(readPortNumber(row.sourcePort) * 65_536 + readPortNumber(row.destinationPort))
     digest.number(PROTOCOL_NUMBERS[facts.protocol])
     digest.hash(about.node.hash)
-    for (const text of [row.sourcePod, row.destinationPod, about.egress, about.ingress, row.tcpState]) digest.text(typeof text === 'string' ? text : '')
+    // Which ends it names: addresses tell the pods apart, but not the half records of their nodes.
+    const named = (isNamed(row.sourcePod) ? 2 : 0) + (isNamed(row.destinationPod) ? 1 : 0)
+    digest.number((named * 8 + ACTION_NUMBERS[about.egress]) * 8 + ACTION_NUMBERS[about.ingress])
+    if (typeof row.tcpState === 'string') digest.text(row.tcpState)
     for (const count of [row.packets, row.reversePackets, row.bytes]) {
       if (typeof count === 'string') digest.text(count)
       else digest.number(readCount(count) ?? -1)
     }
     digest.finish()
   }
+}
+
+function isNamed(pod: unknown): boolean {
+  return typeof pod === 'string' && pod !== ''
 }
 
 /** A port that was checked before. */

@@ -70,10 +70,23 @@ function checkNumbers(columns: readonly string[]): string {
   return servicePort === '' || (servicePort.length <= 5 && digitsFrom(servicePort, 0) === servicePort.length) ? '' : `column 16 (service port): ${JSON.stringify(servicePort.slice(0, 40))}`
 }
 
+/** The number of one to five digits; other texts as they are, to be refused as such. */
+function numberOf(text = ''): number | string {
+  const { length } = text
+  if (length === 0 || length > 5) return text
+  let number = 0
+  for (let i = 0; i < length; i++) {
+    const digit = text.charCodeAt(i) - 48
+    if (digit < 0 || digit > 9) return text
+    number = number * 10 + digit
+  }
+  return number
+}
+
 /** The flow log has neither labels nor flow type. */
 function rowOf(c: readonly string[]): AntreaRow {
   return {
-    start: c[0], end: c[1], sourceIp: c[2], destinationIp: c[3], sourcePort: c[4], destinationPort: c[5], protocol: c[6], sourcePod: c[7], sourceNamespace: c[8], sourceNode: c[9],
+    start: c[0], end: c[1], sourceIp: c[2], destinationIp: c[3], sourcePort: numberOf(c[4]), destinationPort: numberOf(c[5]), protocol: c[6], sourcePod: c[7], sourceNamespace: c[8], sourceNode: c[9],
     destinationPod: c[10], destinationNamespace: c[11], destinationNode: c[12], serviceIp: c[14] === '' ? c[13] : c[14], servicePortName: c[16], ingressAction: c[20],
     egressAction: c[25], flowType: undefined, sourceLabels: undefined, destinationLabels: undefined, tcpState: undefined, packets: undefined, reversePackets: undefined,
     bytes: undefined,
