@@ -24,7 +24,7 @@ import {
 import type { StateCounts, StateHead, StateSpan } from '../store/read/select-cluster-state.ts'
 import { advanceHead, extendSpan, insertSpan, lockClusterState, writeVersionEdits } from '../store/write/save-cluster-state.ts'
 import { readChanges, readState } from './state-objects.ts'
-import type { PlacedObject, ReadObjects } from './state-objects.ts'
+import type { PlacedObject, ReadObjects, StateChange, StateProblem } from './state-objects.ts'
 
 /** Everything there was in the cluster at one moment: what is not among the objects was not there. */
 export interface FullState {
@@ -35,13 +35,6 @@ export interface FullState {
   readonly source: string
 }
 
-/** An object that was added or changed (`set`: as it is afterwards) or deleted (as it was last) at a moment. */
-export interface StateChange {
-  readonly atUs: number
-  readonly type: 'set' | 'deleted'
-  readonly object: unknown
-}
-
 /** What a watch saw since the full state that its source saved first. */
 export interface StateChanges {
   readonly changes: readonly StateChange[]
@@ -49,16 +42,6 @@ export interface StateChanges {
   readonly confirmedUntilUs: number
   /** The source of the full state that the watch continues. */
   readonly source: string
-}
-
-/** An object, or a part of the request, that could not be used. */
-export interface StateProblem {
-  /** Its place in `objects` or `changes`, after Lists were opened. */
-  readonly object: number
-  /** For example `Pod shop/web-0`. */
-  readonly name: string
-  readonly field: string
-  readonly message: string
 }
 
 export interface StateReport {

@@ -8,7 +8,7 @@ import { loadHistory } from './cluster-state.ts'
 
 /** Flows come up to 8 days late. */
 const LOOK_BACK_US = 9 * US_PER_DAY
-/** Reading anew takes about a second per 100,000 versions, so not for every change of a busy cluster. Longer: flows wait longer for their identity. */
+/** Reading anew takes some seconds per 100,000 versions, so not for every change of a busy cluster. Longer: flows wait longer for their identity. */
 const PAUSE_US = 10 * US_PER_SECOND
 
 export interface LiveHistoryOptions {

@@ -5,7 +5,23 @@ import { reduceObject } from '../core/cluster/reduce-object.ts'
 import type { ReducedObject } from '../core/cluster/reduce-object.ts'
 import { instanceKey } from '../store/read/select-cluster-state.ts'
 import type { StoredObject } from '../store/write/save-cluster-state.ts'
-import type { StateChange, StateProblem } from './cluster-state.ts'
+
+/** An object that was added or changed (`set`: as it is afterwards) or deleted (as it was last) at a moment. */
+export interface StateChange {
+  readonly atUs: number
+  readonly type: 'set' | 'deleted'
+  readonly object: unknown
+}
+
+/** An object, or a part of the request, that could not be used. */
+export interface StateProblem {
+  /** Its place in `objects` or `changes`, after Lists were opened. */
+  readonly object: number
+  /** For example `Pod shop/web-0`. */
+  readonly name: string
+  readonly field: string
+  readonly message: string
+}
 
 /** An object ready to be stored, and where it came from. */
 export interface PlacedObject extends StoredObject {

@@ -129,14 +129,27 @@ function bareFlow(at: number, from: string, to: string, port: number): string {
   })}\n`
 }
 
-it('a flow with a reused address goes to the pod that had it at the flow\'s time, and to nobody when that is not known', async () => {
+/** The agent of the AWS VPC CNI and NetObserv name addresses only; so may Hubble. */
+const FORMATS: readonly [string, (at: number) => string][] = [
+  ['hubble', (at) => bareFlow(at, '10.244.0.5', IP, 5432)],
+  ['aws', (at) => `${JSON.stringify({
+    level: 'info', ts: timeText(at).replace('Z', '.000Z'), logger: 'ebpf-client', caller: 'events/events.go:193', msg: 'Flow Info:  ', 'Src IP': '10.244.0.5', 'Src Port': 40_000 + at, 'Dest IP': IP,
+    'Dest Port': 5432, Proto: 'TCP', Verdict: 'ACCEPT',
+  })}\n`],
+  ['netobserv', (at) => `${JSON.stringify({
+    SrcAddr: '10.244.0.5', DstAddr: IP, SrcPort: 40_000 + at, DstPort: 5432, Proto: 6, Flags: ['SYN'], FlowDirection: 0, Bytes: 100, Packets: 1, TimeFlowStartMs: timeUs(at) / 1000,
+    TimeFlowEndMs: timeUs(at) / 1000 + 100, TimeReceived: timeUs(at) / 1e6, AgentIP: '192.168.0.1',
+  })}\n`],
+]
+
+it.each(FORMATS)('%s: a flow with a reused address goes to the pod that had it at the flow\'s time, and to nobody when that is not known', async (_, line) => {
   const web = (name: string, ip: string, created: number) => podObject(name, { ip, created, started: created, labels: { app: name }, owner: { kind: 'StatefulSet', name } })
   const ingester = await createIngester(database, { cluster: 'prod', nowUs: () => timeUs(1000) })
   const shop = [web('client', '10.244.0.5', 0), serviceObject('db', '10.96.0.60')]
   const put = (at: number, pod: unknown) => saveClusterState(database, ingester.clusterId, { atUs: timeUs(at), objects: [...clusterBase(), ...shop, pod], source: 'test' })
   await put(100, web('old', IP, 10))
   await put(200, web('young', IP, 180))
-  const body = [50, 150, 190, 250].map((at) => bareFlow(at, '10.244.0.5', IP, 5432)).join('')
+  const body = [50, 150, 190, 250].map(line).join('')
   await ingester.ingestBody(Buffer.from(body), { source: 'test', maxBytes: 1e6 })
   const edges = await selectEdges(database, { clusterId: ingester.clusterId })
   const seen = edges.map((e) => `${e.from.workload?.name ?? e.from.kind} -> ${e.to.workload?.name ?? e.to.kind}: ${e.sightings.reduce((n, s) => n + s.flows, 0)}`).sort()

@@ -53,7 +53,7 @@ export function podLooks(versions: readonly ObjectVersion[], nextCovered: (timeU
   const looks: ObjectVersion[][] = []
   let text = ''
   for (const version of versions) {
-    const own = lookOf(version.document)
+    const own = versions.length === 1 ? '' : lookOf(version.document)
     if (looks.length > 0 && own === text) looks.at(-1)?.push(version)
     else looks.push([version])
     text = own

@@ -1,7 +1,6 @@
 /** Writes of cluster state. All of one cluster's writers take turns by `lockClusterState`; every change raises the head's revision. */
 import type { Sighting, VersionEdits, VersionTimes } from '../../core/cluster/plan-versions.ts'
 import type { Database, Transaction } from '../db/database.ts'
-import { timeParameter } from '../read/time-columns.ts'
 
 /** Advisory lock class; the second key is the cluster. */
 const STATE_LOCK = 0x666c_0006
@@ -18,6 +17,11 @@ export interface StoredObject extends Sighting {
   readonly documentText: string
   /** When the object came to be, or when it was seen first. */
   readonly createdUs: number
+}
+
+/** SQL for microseconds as timestamptz; null stays null. */
+function timeParameter(parameter: string): string {
+  return `to_timestamp((${parameter})::bigint / 1000000.0)`
 }
 
 export async function lockClusterState(tx: Transaction, clusterId: number): Promise<void> {
