@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals'
 import { createIngester } from '../../src/pipeline/ingest.ts'
 import { applyStateChanges, loadHistory, loadSnapshotAt, saveClusterState } from '../../src/pipeline/cluster-state.ts'
 import type { Database } from '../../src/store/db/database.ts'
+import { selectDocumentsAt } from '../../src/store/read/select-cluster-state.ts'
 import { selectEdges } from '../../src/store/read/select-edges.ts'
 import { deleteExpiredClusterState } from '../../src/store/write/save-cluster-state.ts'
 import { clusterBase, podObject, serviceObject, timeText, timeUs } from '../support/cluster-objects.ts'
@@ -52,6 +53,14 @@ describe('storing cluster state', () => {
   it('an object that cannot be used is left out and named, the others are stored', async () => {
     const report = await save(100, [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'bad', namespace: 'shop', labels: { a: 5 } } }, podObject('nul', { labels: { a: 'x\u0000y' } })])
     expect(report).toMatchObject({ added: 3, problems: [{ object: 3, name: 'Pod shop/bad', field: 'metadata.labels.a' }, { object: 4, name: 'Pod shop/nul' }] })
+  })
+
+  it('a NetworkPolicy comes back as it was at each moment', async () => {
+    const policy = (port: number) => ({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'p', namespace: 'shop', uid: 'uid-p' }, spec: { podSelector: {}, ingress: [{ ports: [{ port }] }] } })
+    await save(100, [policy(80)])
+    await save(200, [policy(443)])
+    const stored = async (at: number) => (await selectDocumentsAt(database, CLUSTER, { momentUs: timeUs(at), existedUs: timeUs(at) })).filter((d) => d.kind === 'NetworkPolicy')
+    expect([await stored(100), await stored(150), await stored(200)]).toEqual([[policy(80)], [], [policy(443)]])
   })
 
   it('Lists are opened', async () => {
