@@ -10,9 +10,8 @@
 import { AppError } from '../core/base/app-error.ts'
 import { formatTimeUs } from '../core/base/time.ts'
 import { buildHistory } from '../core/cluster/build-history.ts'
+import type { GrowingHistory, HistoryOptions } from '../core/cluster/build-history.ts'
 import { buildSnapshot } from '../core/cluster/build-snapshot.ts'
-import { NO_HISTORY } from '../core/cluster/cluster-history.ts'
-import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
 import { joinSpans, momentsAround, noEdits, planDeleted, planNewestState, planOlderState, planSet } from '../core/cluster/plan-versions.ts'
 import type { StoredVersion, VersionEdits } from '../core/cluster/plan-versions.ts'
 import type { ClusterSnapshot } from '../core/cluster/snapshot.ts'
@@ -88,7 +87,7 @@ export async function saveClusterState(database: Database, clusterId: number, st
     await insertSpan(tx, clusterId, {
       source: state.source, atUs: state.atUs, objects: read.objects.length, isComplete: COMPLETE_KINDS.every((k) => kinds.has(k)), digest: read.digest,
     })
-    await advanceHead(tx, clusterId, state.atUs)
+    await advanceHead(tx, clusterId, { confirmedUntilUs: state.atUs, hasChanges: true })
     return reportOf(state.atUs, read, edits, false)
   }))
 }
@@ -136,8 +135,9 @@ export async function applyStateChanges(database: Database, clusterId: number, {
       addEdits(total, edits)
     }
     await extendSpan(tx, clusterId, span.fromUs, confirmedUntilUs)
-    await advanceHead(tx, clusterId, confirmedUntilUs)
-    return reportOf(confirmedUntilUs, read, total, total.added + total.changed + total.ended === 0)
+    const hasChanges = total.added + total.changed + total.ended > 0
+    await advanceHead(tx, clusterId, { confirmedUntilUs, hasChanges })
+    return reportOf(confirmedUntilUs, read, total, !hasChanges)
   }))
 }
 
@@ -162,15 +162,20 @@ function reportOf(atUs: number, read: ReadObjects, edits: VersionEdits<PlacedObj
 }
 
 /** Who was who in a range of time; without bounds, in all that is stored. Memory is linear in the versions of that range. */
-export async function loadHistory(database: Queryable, clusterId: number, range: HistoryRange = {}): Promise<ClusterHistory> {
-  const head = await selectStateHead(database, clusterId)
-  if (head === undefined) return NO_HISTORY
-  const spans = joinSpans((await selectStateSpans(database, clusterId)).filter((s) => s.isComplete))
+export async function loadHistory(database: Queryable, clusterId: number, range: HistoryRange = {}): Promise<GrowingHistory> {
+  const { spans, headUs } = await loadConfirmed(database, clusterId)
   const { sinceUs } = range
   const known = sinceUs === undefined ? undefined : spans.findLast((s) => s.fromUs <= sinceUs)
   const fromUs = sinceUs === undefined ? undefined : known === undefined ? FIRST_US : Math.min(known.untilUs, sinceUs)
   const versions = await selectVersions(database, { clusterId, sinceUs: fromUs, untilUs: range.untilUs })
-  return buildHistory(versions, { spans, headUs: head.confirmedUntilUs })
+  return buildHistory(versions, { spans, headUs })
+}
+
+/** Up to when, and in which spans, the stored state is known. */
+export async function loadConfirmed(database: Queryable, clusterId: number): Promise<Pick<HistoryOptions, 'spans' | 'headUs'>> {
+  const head = await selectStateHead(database, clusterId)
+  const spans = joinSpans((await selectStateSpans(database, clusterId)).filter((s) => s.isComplete))
+  return { spans, headUs: head?.confirmedUntilUs ?? -Infinity }
 }
 
 /**

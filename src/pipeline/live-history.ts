@@ -2,9 +2,11 @@
 import { US_PER_DAY, US_PER_SECOND } from '../core/base/time.ts'
 import { NO_HISTORY } from '../core/cluster/cluster-history.ts'
 import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
+import type { GrowingHistory } from '../core/cluster/build-history.ts'
 import type { Database } from '../store/db/database.ts'
 import { selectStateHead } from '../store/read/select-cluster-state.ts'
-import { loadHistory } from './cluster-state.ts'
+import type { StateHead } from '../store/read/select-cluster-state.ts'
+import { loadConfirmed, loadHistory } from './cluster-state.ts'
 
 /** Flows come up to 8 days late. */
 const LOOK_BACK_US = 9 * US_PER_DAY
@@ -21,8 +23,8 @@ export class LiveHistory {
   readonly #database: Database
   readonly #clusterId: number
   readonly #options: LiveHistoryOptions
-  #history: ClusterHistory = NO_HISTORY
-  #revision = 0
+  #history: GrowingHistory | undefined
+  #known: StateHead | undefined
   #readAtUs = -Infinity
   #reading: Promise<void> | undefined
 
@@ -33,7 +35,7 @@ export class LiveHistory {
   }
 
   /** What was known at the last `refresh`. */
-  readonly current = (): ClusterHistory => this.#history
+  readonly current = (): ClusterHistory => this.#history ?? NO_HISTORY
 
   /** Looks for news, at most every 10 seconds unless `isNow`. Callers at once share one look. */
   refresh(isNow = false): Promise<void> {
@@ -45,11 +47,14 @@ export class LiveHistory {
 
   async #read(): Promise<void> {
     const nowUs = this.#options.nowUs()
-    const revision = (await selectStateHead(this.#database, this.#clusterId))?.revision ?? 0
-    if (revision !== this.#revision) {
+    const head = await selectStateHead(this.#database, this.#clusterId)
+    if (head !== undefined && head.revision === this.#known?.revision) {
+      // A watch's word that nothing changed costs next to nothing.
+      if (head.confirmedUntilUs !== this.#known.confirmedUntilUs) this.#history?.confirm(await loadConfirmed(this.#database, this.#clusterId))
+    } else if (head !== undefined) {
       this.#history = await loadHistory(this.#database, this.#clusterId, this.#options.isUnbounded === true ? {} : { sinceUs: nowUs - LOOK_BACK_US })
-      this.#revision = revision
     }
+    this.#known = head
     this.#readAtUs = nowUs
   }
 }

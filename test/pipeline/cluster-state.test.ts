@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { createIngester } from '../../src/pipeline/ingest.ts'
 import { applyStateChanges, loadHistory, loadSnapshotAt, saveClusterState } from '../../src/pipeline/cluster-state.ts'
+import { LiveHistory } from '../../src/pipeline/live-history.ts'
 import type { Database } from '../../src/store/db/database.ts'
 import { selectDocumentsAt } from '../../src/store/read/select-cluster-state.ts'
 import { selectEdges } from '../../src/store/read/select-edges.ts'
@@ -97,6 +98,23 @@ describe('a watch', () => {
   it('without a full state of its source is refused', async () => {
     await expect(applyStateChanges(database, CLUSTER, { changes: [], confirmedUntilUs: timeUs(1), source: 'sync' })).rejects.toMatchObject({ code: 'conflict' })
   })
+})
+
+it('a running service learns of changes and of confirmations, at most every 10 seconds unless it must', async () => {
+  let nowUs = timeUs(1000)
+  const live = new LiveHistory(database, CLUSTER, { nowUs: () => nowUs })
+  const seen = (at: number): string => live.current().holderOf(IP, timeUs(at)).kind
+  await live.refresh()
+  expect(seen(100)).toBe('unknown')
+  await save(100, [podObject('a', { ip: IP, created: 10 })])
+  await live.refresh()
+  expect(seen(100)).toBe('unknown')
+  nowUs += 11_000_000
+  await live.refresh()
+  expect([seen(100), seen(150)]).toEqual(['pod', 'unknown'])
+  await applyStateChanges(database, CLUSTER, { changes: [], confirmedUntilUs: timeUs(200), source: 'test' })
+  await live.refresh(true)
+  expect([seen(150), live.current().holderOf('203.0.113.9', timeUs(150)).kind, seen(201)]).toEqual(['pod', 'nobody', 'unknown'])
 })
 
 it('the database and the rules in memory agree on random states in random order', async () => {

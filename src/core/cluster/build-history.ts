@@ -39,7 +39,12 @@ const NOBODY: AddressHolder = { kind: 'nobody' }
 /** Addresses without any claim whose networks are remembered. More: fewer checks with many outside peers; about 100 bytes each. */
 const KEPT_ADDRESSES = 100_000
 
-export function buildHistory(versions: readonly ObjectVersion[], options: HistoryOptions): ClusterHistory {
+/** A history that learns that nothing changed for a while longer, without being built anew. */
+export interface GrowingHistory extends ClusterHistory {
+  confirm(known: Pick<HistoryOptions, 'spans' | 'headUs'>): void
+}
+
+export function buildHistory(versions: readonly ObjectVersion[], options: HistoryOptions): GrowingHistory {
   return new StateHistory(versions, options)
 }
 
@@ -62,8 +67,8 @@ export function vouchedHistory(objects: readonly unknown[]): ClusterHistory {
   return new StateHistory(versions, { spans: [{ fromUs: -Infinity, untilUs: Infinity }], headUs: Infinity, isVouched: true })
 }
 
-class StateHistory implements ClusterHistory {
-  readonly #options: HistoryOptions
+class StateHistory implements GrowingHistory {
+  #options: HistoryOptions
   readonly #addresses = new Map<string, Timeline<HolderValue>>()
   readonly #services = new Map<string, Timeline<ServiceEntry>>()
   /** By namespace and name. */
@@ -88,6 +93,10 @@ class StateHistory implements ClusterHistory {
     this.#backends = new BackendIndex(byNamespace, kinds.get('EndpointSlice') ?? [], { spans, findPod: (namespace, name, atUs) => this.#entryNamed(namespace, name, atUs) })
     this.#podNetworks = new Set(options.isVouched === true ? entries.flatMap((e) => e.own).filter((e) => !e.hostNetwork).flatMap(networksOf) : [])
     this.#podCidrs = nodes.flat().flatMap(({ document }) => readPodCidrs(plainOf(document.spec), new ObjectReader()))
+  }
+
+  confirm(known: Pick<HistoryOptions, 'spans' | 'headUs'>): void {
+    this.#options = { ...this.#options, ...known }
   }
 
   holderOf(ip: string, atUs: number): AddressHolder {

@@ -6,7 +6,7 @@ import { timeParameter, timeUs } from './time-columns.ts'
 
 export interface StateHead {
   readonly confirmedUntilUs: number
-  /** Rises with every change. */
+  /** Rises with every change of objects and full state; not when a watch only confirms. */
   readonly revision: number
 }
 

@@ -120,12 +120,12 @@ export async function extendSpan(tx: Transaction, clusterId: number, fromUs: num
   )
 }
 
-/** Moves the head forward (never back) and raises its revision. */
-export async function advanceHead(tx: Transaction, clusterId: number, confirmedUntilUs: number): Promise<void> {
+/** Moves the head forward (never back), and raises its revision when anything but the head changed. */
+export async function advanceHead(tx: Transaction, clusterId: number, to: { readonly confirmedUntilUs: number; readonly hasChanges: boolean }): Promise<void> {
   await tx.query(
     `insert into cluster_state_heads as heads (cluster_id, confirmed_until, revision) values ($1, ${timeParameter('$2')}, 1)
-     on conflict (cluster_id) do update set confirmed_until = greatest(heads.confirmed_until, excluded.confirmed_until), revision = heads.revision + 1`,
-    [clusterId, confirmedUntilUs],
+     on conflict (cluster_id) do update set confirmed_until = greatest(heads.confirmed_until, excluded.confirmed_until), revision = heads.revision + $3::integer`,
+    [clusterId, to.confirmedUntilUs, to.hasChanges ? 1 : 0],
   )
 }
 
