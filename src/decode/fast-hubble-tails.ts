@@ -19,7 +19,8 @@ export class HubbleTail {
   sourceService = ''
   destinationService = ''
 
-  reset(): void {
+  /** Itself, as if new. */
+  reset(): this {
     this.seen = this.eventType = this.subType = 0
     this.type = 'l3-l4'
     this.node = NO_NODE
@@ -28,6 +29,7 @@ export class HubbleTail {
     this.sourceService = this.destinationService = ''
     this.isReply = this.dropReason = undefined
     this.oldReply = false
+    return this
   }
 }
 

@@ -84,9 +84,7 @@ export function hasNeeded(seen: number): boolean {
 }
 
 /** True when everything was seen that a record needs. */
-export function isComplete(seen: number): boolean {
-  return (seen & NEEDED_OF_FLOW) === NEEDED_OF_FLOW
-}
+export const isComplete = (seen: number): boolean => (seen & NEEDED_OF_FLOW) === NEEDED_OF_FLOW
 
 export class FlowWalk {
   // What the last line said.
@@ -133,8 +131,7 @@ export class FlowWalk {
       this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     }
     if (!LINE_HEAD.isAt(this.#view, start, end)) return 0
-    this.tail = this.#newTail
-    this.tail.reset()
+    this.tail = this.#newTail.reset()
     this.uuidStart = this.uuidEnd = 0
     this.dropReason = undefined
     return this.#flow(start + LINE_HEAD.length, end)
@@ -324,7 +321,7 @@ export class FlowWalk {
       const isKnown = isSource || IP_DESTINATION_KEY.isAt(view, at, end)
       const keyEnd = isSource ? at + 8 : isKnown ? at + 13 : at < end && bytes[at] === QUOTE ? plainEnd(bytes, at + 1, end) + 1 : 0
       if (keyEnd <= 0 || keyEnd + 1 >= end || bytes[keyEnd] !== COLON) return -1
-      const member = isSource ? IP_SOURCE : isKnown ? IP_DESTINATION : ipMember(bytes, at + 1, keyEnd - 1)
+      const member = isSource ? IP_SOURCE : isKnown ? IP_DESTINATION : isText(bytes, at, end, '"source_xlated":') ? IP_XLATED : IP_OTHER
       if (member !== IP_OTHER && (seen & member) !== 0) return -1
       seen |= member
       if (isSource) sourceAt = keyEnd + 2
@@ -373,11 +370,8 @@ export class FlowWalk {
         if (member === REPLY) tail.oldReply = value === true
         else tail.isReply = value === true
         return typeof value === 'boolean' ? next : -1
-      case SOURCE_SERVICE:
-        tail.sourceService = readServiceName(value)
-        return next
-      case DESTINATION_SERVICE:
-        tail.destinationService = readServiceName(value)
+      case SOURCE_SERVICE: case DESTINATION_SERVICE:
+        tail[member === SOURCE_SERVICE ? 'sourceService' : 'destinationService'] = readServiceName(value)
         return next
       default: return typeof value === 'string' && this.#text(member, value) ? next : -1
     }
@@ -404,8 +398,3 @@ const IP_SOURCE = 1
 const IP_DESTINATION = 2
 const IP_XLATED = 4
 const IP_OTHER = 8
-
-/** The others are recognised by their first bytes. */
-function ipMember(bytes: Buffer, at: number, end: number): number {
-  return end - at === 13 && isText(bytes, at, end, 'source_xlated') ? IP_XLATED : IP_OTHER
-}
