@@ -2,19 +2,9 @@ import { describe, expect, test } from '@jest/globals'
 import { createNormalizer } from '../../src/core/normalize/normalizer.ts'
 import { decodeValue, type ValueOptions } from '../../src/decode/decode-value.ts'
 import { createRandom, rounds } from '../support/random.ts'
-import { fixed32, fixed64, message, type WireField } from '../support/wire.ts'
+import { AT, timestamp, flowFields, flow, goldmaneFlow, ipv4, record, antreaFlow, textBody, otlp } from '../support/protobuf-messages.ts'
+import { message, type WireField } from '../support/wire.ts'
 
-const AT = 1767323045
-const timestamp = (nanos = 123456789): WireField[] => [[1, AT], [2, nanos]]
-
-/** flow.Flow with the field numbers of Hubble. */
-const flowFields: readonly WireField[] = [
-  [1, timestamp()], [2, 1], [4, [[1, '0a:00'], [2, '0b:00']]], [5, [[1, '10.0.1.10'], [2, '10.0.2.20'], [3, 1]]], [6, [[1, [[1, 40000], [2, 5432], [3, [[2, 1]]]]]]],
-  [8, [[1, 7], [2, 4711], [3, 'shop'], [4, 'k8s:app=web'], [4, 'k8s:io.kubernetes.pod.namespace=shop'], [5, 'web-7d4b9c6f58-x2k9p'], [6, [[1, 'web'], [2, 'Deployment']]]]],
-  [9, [[2, 4712], [3, 'shop'], [4, 'k8s:app=db'], [5, 'db-0']]], [10, 1], [11, 'node-1'], [19, [[1, 4], [2, 3]]], [22, 2], [24, 3], [26, []],
-  [34, '0c0a5c2e-1111-4222-8333-444455556666'], [100000, 'summary'], [150000, [[1, 'type.googleapis.com/x'], [2, 'bytes']]], [21002, [[1, 'db'], [2, 'shop'], [4, 6]]],
-]
-const flow = message(...flowFields)
 const FLOW = {
   time: { seconds: String(AT), nanos: 123456789 }, verdict: 'FORWARDED', IP: { source: '10.0.1.10', destination: '10.0.2.20', ipVersion: 'IPv4' },
   l4: { TCP: { source_port: 40000, destination_port: 5432, flags: { SYN: true } } },
@@ -24,10 +14,6 @@ const FLOW = {
   ingress_allowed_by: [{ name: 'db', namespace: 'shop', revision: '6' }],
 }
 
-const goldmaneFlow = message(
-  [1, [[1, 'web-7d4b9c6f58-*'], [2, 'shop'], [3, 1], [4, 'db-*'], [5, 'shop'], [6, 1], [7, 5432], [12, 'tcp'], [13, 2], [14, 1], [15, [[1, [[1, 6], [2, 'shop'], [3, 'db'], [5, 1], [7, -1]]]]]]],
-  [2, AT], [3, AT + 300], [4, 'app=web'], [5, 'app=db'], [6, 12], [8, 9007199254740993n], [10, 3],
-)
 const GOLDMANE = {
   Key: {
     source_name: 'web-7d4b9c6f58-*', source_namespace: 'shop', source_type: 1, dest_name: 'db-*', dest_namespace: 'shop', dest_type: 1, dest_port: '5432', proto: 'tcp', reporter: 2, action: 1,
@@ -37,27 +23,16 @@ const GOLDMANE = {
 }
 
 const IPV6 = Buffer.from('20010db8000000000000000000000001', 'hex')
-const ipv4 = (a: number): Buffer => fixed32(1, 0x0a000000 + a)
-const record = (protocol: number, extra: readonly WireField[] = []): Buffer => message(
-  [1, 2048], [2, 1], [3, timestamp(250_000_000)], [4, timestamp(999_999_999)], [6, [[1, ipv4(1)], [2, ipv4(2)]]], [7, [[1, 40000], [2, 5432], [3, protocol]]], [8, 1234], [9, 5], [10, 'eth0'],
-  [12, ipv4(9)], [13, 2], [29, 50], ...extra,
-)
 const RECORD = {
   SrcAddr: '10.0.0.1', DstAddr: '10.0.0.2', SrcPort: 40000, DstPort: 5432, Proto: 6, Etype: 2048, Flags: 2, TimeFlowStartMs: AT * 1000 + 250, TimeFlowEndMs: AT * 1000 + 999,
   AgentIP: '10.0.0.9', Bytes: '1234', Packets: '5', Interfaces: ['eth0'], IfDirections: [1], Sampling: 50,
 }
 
-const antreaFlow = message([1, AT + 9], [4, AT], [5, AT + 60], [6, '10.0.1.10'], [7, '10.0.2.20'], [8, 40000], [9, 5432], [10, 6], [13, 5], [19, 'web'], [20, 'shop'], [22, 'db-0'], [23, 'shop'],
-  [25, '10.96.0.9'], [34, 5432], [26, 'shop/db:pg'], [29, 'db'], [30, 'shop'], [33, '10.9.9.9'], [36, 'ESTABLISHED'])
 const ANTREA = {
   flowStartSeconds: AT, flowEndSeconds: AT + 60, sourceIP: '10.0.1.10', destinationIP: '10.0.2.20', sourceTransportPort: 40000, destinationTransportPort: 5432, protocolIdentifier: 6, packetDeltaCount: '5',
   sourcePodName: 'web', sourcePodNamespace: 'shop', destinationPodName: 'db-0', destinationPodNamespace: 'shop', destinationClusterIP: '10.96.0.9', destinationServicePort: 5432,
   destinationServicePortName: 'shop/db:pg', ingressNetworkPolicyName: 'db', ingressNetworkPolicyNamespace: 'shop', tcpState: 'ESTABLISHED',
 }
-
-const AT_NS = BigInt(AT) * 1_000_000_000n
-const textBody = (text: string): Buffer => message([5, [[1, text]]])
-const otlp = (...records: Buffer[]): Buffer => message([1, [[1, [[1, [[1, 'service.name'], [2, [[1, 'x']]]]]]], [2, [[1, [[1, 'scope']]], ...records.map((one): WireField => [2, Buffer.concat([fixed64(1, AT_NS), one])])]]]])
 
 function without(record: object, key: string): object {
   return Object.fromEntries(Object.entries(record).filter(([name]) => name !== key))

@@ -19,7 +19,9 @@ import { createRandom, rounds } from '../support/random.ts'
 import type { Random } from '../support/random.ts'
 import { baseLines } from '../support/fuzz/base-lines.ts'
 import { problemOf, problemOfCoverage } from '../support/fuzz/check-outcome.ts'
-import { mutateLine } from '../support/fuzz/mutate.ts'
+import { mutateBytes, mutateLine } from '../support/fuzz/mutate.ts'
+import { antreaFlow, flow, goldmaneFlow, otlp, record, textBody } from '../support/protobuf-messages.ts'
+import { message } from '../support/wire.ts'
 
 const OPTIONS = { cluster: 'c1', podCidrs: ['10.0.0.0/8', 'fd00::/8'] }
 const NEWLINE = Buffer.from('\n')
@@ -158,6 +160,12 @@ function checkValue(bytes: Buffer, normalizer: Normalizer): void {
   }
 }
 
+/** One of each message that is read, alone and in what carries it. */
+const MESSAGES: readonly Buffer[] = [
+  flow, message([1, flow], [1000, 'c1/node-1'], [1001, [[1, 1_767_323_045]]]), message([3, [[1, 3], [2, 17]]], [1000, 'node-1'], [1001, [[1, 1_767_323_045]]]), goldmaneFlow, message([1, 7], [2, goldmaneFlow]),
+  record(6), message([1, record(6)], [1, record(17)]), antreaFlow, otlp(textBody('{"flow":{}}'), textBody('level=info msg=x')),
+]
+
 function heapBytes(): number {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
@@ -165,6 +173,8 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed
 }
 
+/** Messages are fewer than lines: each costs a walk over its fields and a full decode. */
+const messages = rounds({ small: 10_000, full: 200_000 })
 const amount = rounds({ small: 100_000, full: 1_000_000 })
 const isFuzz = process.env.FLOWFENCE_TIER === 'fuzz'
 
@@ -192,3 +202,19 @@ test(`${amount} damaged records: each gives well-formed outcomes, by itself, in 
     expect([name, (fuzz.seen.get(name) ?? 0) > 0]).toEqual([name, true])
   }
 }, isFuzz ? 12 * 3_600_000 : 1_800_000)
+
+test(`${messages} damaged protobuf messages: each gives well-formed outcomes, and undamaged ones are read`, () => {
+  const normalizer = createNormalizer(OPTIONS)
+  for (const bytes of MESSAGES) expect(decodeValue(bytes, { kind: 'protobuf' }).map((item) => outcomeOf(item, normalizer).kind)).not.toContain('rejected')
+  const start = isFuzz ? Date.now() % 1_000_000_000 : 0
+  for (let seed = start; seed < start + messages; seed++) {
+    const random = createRandom(seed)
+    let bytes = random.pick(MESSAGES)
+    for (let damages = 1 + random.int(3); damages > 0; damages--) bytes = mutateBytes(random, bytes, random.pick(MESSAGES).toString('latin1'))
+    try {
+      checkValue(bytes, normalizer)
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${String(error)}\n${bytes.toString('hex')}`, { cause: error })
+    }
+  }
+}, isFuzz ? 3_600_000 : 600_000)

@@ -134,7 +134,7 @@ function wrap(random: Random, text: string, other: string): string {
 
 const BAD_BYTES: readonly (readonly number[])[] = [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf5], [0], [0xef, 0xbb, 0xbf], [0x0d], [0x0a], [0x0a, 0x7b], [0x0a, 0x5b], [0x1b, 0x5b, 0x33, 0x31, 0x6d], [0x22], [0x5c], [0x7b], [0x5d]]
 
-function mutateBytes(random: Random, bytes: Buffer, other: string): Buffer<ArrayBuffer> {
+export function mutateBytes(random: Random, bytes: Buffer, other: string): Buffer<ArrayBuffer> {
   const at = random.int(bytes.length + 1)
   const end = Math.min(bytes.length, at + random.int(40))
   switch (random.int(8)) {
