@@ -1,3 +1,27 @@
+table cluster_state_heads column cluster_id integer not null
+table cluster_state_heads column confirmed_until timestamp with time zone not null
+table cluster_state_heads column revision bigint not null
+table cluster_state_spans column cluster_id integer not null
+table cluster_state_spans column source text not null
+table cluster_state_spans column covered_from timestamp with time zone not null
+table cluster_state_spans column covered_until timestamp with time zone not null
+table cluster_state_spans column objects integer not null
+table cluster_state_spans column is_complete boolean not null
+table cluster_state_spans column digest text not null
+table cluster_state_spans column saved_at timestamp with time zone not null default now()
+table cluster_state_versions column id bigint not null identity
+table cluster_state_versions column valid_from timestamp with time zone not null
+table cluster_state_versions column confirmed_until timestamp with time zone
+table cluster_state_versions column valid_to timestamp with time zone
+table cluster_state_versions column holds_from timestamp with time zone not null
+table cluster_state_versions column cluster_id integer not null
+table cluster_state_versions column kind text not null
+table cluster_state_versions column namespace text not null
+table cluster_state_versions column name text not null
+table cluster_state_versions column instance text not null
+table cluster_state_versions column face text not null
+table cluster_state_versions column digest text not null
+table cluster_state_versions column document jsonb not null
 table clusters column id integer not null identity
 table clusters column name text not null
 table clusters column created_at timestamp with time zone not null default now()
@@ -102,6 +126,11 @@ table identities column workload_name text not null
 table identities column label_quality text not null
 table identities column labels jsonb not null
 table identities column first_stored_at timestamp with time zone not null default now()
+table identity_maps column cluster_id integer not null
+table identity_maps column version integer not null
+table identity_maps column created_at timestamp with time zone not null
+table identity_maps column content_digest text not null
+table identity_maps column document json not null
 table ingest_batches column id uuid not null
 table ingest_batches column cluster_id integer not null
 table ingest_batches column transaction_id xid8 not null default pg_current_xact_id()
@@ -110,6 +139,16 @@ table ingest_batches column last_at timestamp with time zone
 table ingest_batches column committed_at timestamp with time zone not null default now()
 table ingest_batches column digest_count integer not null
 table ingest_batches column digests bytea not null
+table ingest_limits column cluster_id integer not null
+table ingest_limits column source text not null
+table ingest_limits column limit_name text not null
+table ingest_limits column records bigint not null
+table ingest_limits column recorded_at timestamp with time zone not null default now()
+table ingest_received column cluster_id integer not null
+table ingest_received column source text not null
+table ingest_received column records bigint not null
+table ingest_received column newest_at timestamp with time zone
+table ingest_received column recorded_at timestamp with time zone not null default now()
 table ingest_totals column cluster_id integer not null
 table ingest_totals column source text not null
 table ingest_totals column format text not null
@@ -117,6 +156,14 @@ table ingest_totals column outcome text not null
 table ingest_totals column reason text not null
 table ingest_totals column records bigint not null
 table ingest_totals column recorded_at timestamp with time zone not null default now()
+table node_hour_batches column cluster_id integer not null
+table node_hour_batches column hour_start timestamp with time zone not null
+table node_hours column cluster_id integer not null
+table node_hours column hour_start timestamp with time zone not null
+table node_hours column format text not null
+table node_hours column node text not null
+table node_hours column flows bigint not null
+table node_hours column windows smallint not null
 table pod_networks column cluster_id integer not null
 table pod_networks column network text not null
 table pod_networks column first_stored_at timestamp with time zone not null default now()
@@ -135,27 +182,37 @@ table recommendations column document json not null
 table rejections column id bigint not null identity
 table rejections column cluster_id integer not null
 table rejections column source text not null
-table rejections column position text not null
 table rejections column format text not null
 table rejections column reason text not null
 table rejections column detail text not null
 table rejections column sample text not null
 table rejections column rejected_at timestamp with time zone not null default now()
+table rejections column line bigint not null default 0
+table rejections column byte bigint not null default 0
+table rejections column is_complete boolean not null default false
+table rejections column tries integer not null default 0
 table schema_migrations column id integer not null default nextval('schema_migrations_id_seq'::regclass)
 table schema_migrations column name character varying(255) not null
 table schema_migrations column run_on timestamp without time zone not null
+constraint cluster_state_heads cluster_state_heads_pkey PRIMARY KEY (cluster_id)
+constraint cluster_state_spans cluster_state_spans_pkey PRIMARY KEY (cluster_id, covered_from)
+constraint cluster_state_versions cluster_state_versions_pkey PRIMARY KEY (cluster_id, id)
 constraint clusters clusters_name_key UNIQUE (name)
 constraint clusters clusters_pkey PRIMARY KEY (id)
 constraint content_digests content_digests_pkey PRIMARY KEY (cluster_id, digest)
 constraint coverage_events coverage_events_pkey PRIMARY KEY (cluster_id, at, type, node, lost, detail)
 constraint external_overflows external_overflows_pkey PRIMARY KEY (cluster_id, day_start, initiator_id, responder_id, protocol, port, initiator_port)
 constraint identities identities_pkey PRIMARY KEY (cluster_id, id)
+constraint identity_maps identity_maps_content_key UNIQUE (cluster_id, content_digest)
+constraint identity_maps identity_maps_pkey PRIMARY KEY (cluster_id, version)
 constraint ingest_batches ingest_batches_pkey PRIMARY KEY (cluster_id, id)
 constraint pod_networks pod_networks_pkey PRIMARY KEY (cluster_id, network)
 constraint positions positions_pkey PRIMARY KEY (cluster_id, source)
 constraint recommendations recommendations_pkey PRIMARY KEY (cluster_id, id)
 constraint rejections rejections_pkey PRIMARY KEY (cluster_id, id)
 constraint schema_migrations schema_migrations_pkey PRIMARY KEY (id)
+index CREATE INDEX cluster_state_versions_cluster_id_confirmed_until_idx ON public.cluster_state_versions USING btree (cluster_id, confirmed_until)
+index CREATE INDEX cluster_state_versions_cluster_id_instance_idx ON public.cluster_state_versions USING btree (cluster_id, instance)
 index CREATE INDEX content_digests_stored_at_idx ON public.content_digests USING btree (stored_at)
 index CREATE INDEX edge_window_batches_cluster_id_window_start_idx ON public.edge_window_batches USING btree (cluster_id, window_start)
 index CREATE INDEX edge_windows_cluster_id_window_start_idx ON public.edge_windows USING btree (cluster_id, window_start)
@@ -166,15 +223,25 @@ index CREATE INDEX flows_last_at_idx ON ONLY public.flows USING brin (last_at)
 index CREATE INDEX identities_cluster_id_namespace_idx ON public.identities USING btree (cluster_id, namespace)
 index CREATE INDEX ingest_batches_cluster_id_last_at_idx ON public.ingest_batches USING btree (cluster_id, last_at)
 index CREATE INDEX ingest_batches_committed_at_idx ON public.ingest_batches USING btree (committed_at)
+index CREATE INDEX ingest_limits_cluster_id_idx ON public.ingest_limits USING btree (cluster_id)
+index CREATE INDEX ingest_received_cluster_id_idx ON public.ingest_received USING btree (cluster_id)
 index CREATE INDEX ingest_totals_cluster_id_idx ON public.ingest_totals USING btree (cluster_id)
+index CREATE INDEX node_hour_batches_cluster_id_hour_start_idx ON public.node_hour_batches USING btree (cluster_id, hour_start)
+index CREATE INDEX node_hours_cluster_id_hour_start_idx ON public.node_hours USING btree (cluster_id, hour_start)
 index CREATE INDEX recommendations_cluster_id_created_at_idx ON public.recommendations USING btree (cluster_id, created_at)
+index CREATE INDEX rejections_cluster_id_rejected_at_idx ON public.rejections USING btree (cluster_id, rejected_at)
 index CREATE INDEX rejections_rejected_at_idx ON public.rejections USING btree (rejected_at)
+index CREATE UNIQUE INDEX cluster_state_heads_pkey ON public.cluster_state_heads USING btree (cluster_id)
+index CREATE UNIQUE INDEX cluster_state_spans_pkey ON public.cluster_state_spans USING btree (cluster_id, covered_from)
+index CREATE UNIQUE INDEX cluster_state_versions_pkey ON public.cluster_state_versions USING btree (cluster_id, id)
 index CREATE UNIQUE INDEX clusters_name_key ON public.clusters USING btree (name)
 index CREATE UNIQUE INDEX clusters_pkey ON public.clusters USING btree (id)
 index CREATE UNIQUE INDEX content_digests_pkey ON public.content_digests USING btree (cluster_id, digest)
 index CREATE UNIQUE INDEX coverage_events_pkey ON public.coverage_events USING btree (cluster_id, at, type, node, lost, detail)
 index CREATE UNIQUE INDEX external_overflows_pkey ON public.external_overflows USING btree (cluster_id, day_start, initiator_id, responder_id, protocol, port, initiator_port)
 index CREATE UNIQUE INDEX identities_pkey ON public.identities USING btree (cluster_id, id)
+index CREATE UNIQUE INDEX identity_maps_content_key ON public.identity_maps USING btree (cluster_id, content_digest)
+index CREATE UNIQUE INDEX identity_maps_pkey ON public.identity_maps USING btree (cluster_id, version)
 index CREATE UNIQUE INDEX ingest_batches_pkey ON public.ingest_batches USING btree (cluster_id, id)
 index CREATE UNIQUE INDEX pod_networks_pkey ON public.pod_networks USING btree (cluster_id, network)
 index CREATE UNIQUE INDEX positions_pkey ON public.positions USING btree (cluster_id, source)

@@ -70,8 +70,8 @@ describe('flowfence sync, then flows that name nothing but addresses', () => {
 
   test('a flow from before the pod was created is nobody that is known', async () => {
     await run(['ingest', '-'], awsLine('10.0.1.10', '10.0.2.20', 7200, 41_000))
-    const { review } = JSON.parse((await run(['recommend', '-o', 'json'])).stdout) as { review: { reason: { code: string } }[] }
-    expect(review.some((r) => r.reason.code === 'unknown-workload')).toBe(false)
+    const { review } = JSON.parse((await run(['recommend', '-o', 'json'])).stdout) as { review: { edge?: { from: { kind: string }; to: { kind: string } }; reason: { code: string } }[] }
+    expect(review.flatMap(({ edge, reason }) => (edge === undefined ? [] : [`${reason.code} ${edge.from.kind} ${edge.to.kind}`]))).toEqual(['unknown-workload unknown unknown'])
   })
 
   test('a watch follows changes until Ctrl-C', async () => {
