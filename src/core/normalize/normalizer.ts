@@ -12,6 +12,7 @@ import { AddressCache } from './address-cache.ts'
 import { AntreaReader } from './antrea/antrea.ts'
 import { AntreaLineReader } from './antrea/antrea-lines.ts'
 import { AwsReader } from './aws/aws.ts'
+import { AwsFlows } from './aws/aws-flow.ts'
 import { AwsLineReader } from './aws/aws-lines.ts'
 import { CalicoLineReader } from './calico/calico-lines.ts'
 import { CalicoNormalizer } from './calico/calico-enterprise.ts'
@@ -47,6 +48,8 @@ export interface Normalizer {
   takeCoverage(): CoverageEvent[]
   /** Reads Hubble's flows; what a fast path in front of `normalize` shares with it. */
   readonly hubble: HubbleNormalizer
+  /** Decides AWS' decisions; likewise. */
+  readonly aws: AwsFlows
 }
 
 /** Throws AppError `usage` when a pod CIDR is malformed. Keep one per source: it remembers the pods it has seen. */
@@ -59,8 +62,9 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
   const own = new OwnWorkloads(cluster, options.ownWorkloads ?? [])
   const context: NormalizeContext = { cluster, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage, own }
   const hubble = new HubbleNormalizer(context)
-  const readers = createReaders(context, hubble)
-  const lineReaders: readonly LineReader[] = [new AwsLineReader(context), new AntreaLineReader(context), new CalicoLineReader(context)]
+  const aws = new AwsFlows(context)
+  const readers = createReaders(context, hubble, aws)
+  const lineReaders: readonly LineReader[] = [new AwsLineReader(aws), new AntreaLineReader(context), new CalicoLineReader(context)]
 
   function normalizeLine(line: string): Outcome {
     for (const reader of lineReaders) {
@@ -76,10 +80,10 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
     return own.screen(readers[detectShape(raw)].read(raw))
   }
 
-  return { normalize, takeCoverage: () => coverage.take(), hubble }
+  return { normalize, takeCoverage: () => coverage.take(), hubble, aws }
 }
 
-function createReaders(context: NormalizeContext, hubble: HubbleNormalizer): Readonly<Record<RecordShape, RecordReader>> {
+function createReaders(context: NormalizeContext, hubble: HubbleNormalizer, aws: AwsFlows): Readonly<Record<RecordShape, RecordReader>> {
   const calico = new CalicoNormalizer(context)
   return {
     'hubble-wrapped': { read: (raw) => (isObject(raw.flow) ? hubble.normalize(raw, raw.flow) : wrongType('hubble', 'flow', 'an object', raw.flow)) },
@@ -90,7 +94,7 @@ function createReaders(context: NormalizeContext, hubble: HubbleNormalizer): Rea
     netobserv: new NetObservReader(context),
     antrea: new AntreaReader(context),
     gke: new GkeReader(context),
-    'aws-vpc-cni': new AwsReader(context),
+    'aws-vpc-cni': new AwsReader(aws),
     'foreign-log': { read: () => FOREIGN_LOG },
     unknown: { read: (raw) => reject('unknown', 'unknown-format', `no known flow log has the keys ${Object.keys(raw).slice(0, 8).join(', ') || '(none)'}`) },
   }

@@ -6,11 +6,11 @@
  * Field by field: docs/sources/aws-vpc-cni.md.
  */
 import type { FlowRecord, ObservedVerdict, Outcome, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
-import type { AddressInfo } from '../address-cache.ts'
+import { NO_ADDRESS, type AddressCache, type AddressInfo } from '../address-cache.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
 import type { InstantParser } from '../instant.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
-import { NodeNames } from '../node-names.ts'
+import { NO_NODE, NodeNames, type NodeName } from '../node-names.ts'
 import { isInOrder, isPoliced, orientTuple, type Located } from '../orientation.ts'
 import { PROTOCOL_NUMBERS } from '../ports.ts'
 import { ignored, reject, shown } from '../problems.ts'
@@ -30,30 +30,50 @@ const VERDICTS = new Map<unknown, ObservedVerdict | 'expired'>([
 ])
 const DIRECTIONS = new Map<unknown, 'egress' | 'ingress'>([['egress', 'egress'], ['ingress', 'ingress'], ['Egress', 'egress'], ['Ingress', 'ingress']])
 
-/** A checked decision. */
-interface Decision {
+/** What the fields of one decision say that most decisions of a node share. */
+export interface AwsTerms {
+  readonly kind: 'terms'
   readonly protocol: Protocol
   readonly verdict: ObservedVerdict
   readonly direction: 'egress' | 'ingress' | undefined
-  readonly node: string
+  readonly node: NodeName
+  /** `null`: the record does not tell. */
+  readonly tier: TextHash | null
+}
+
+/** A checked decision; one instance is reused for every record. */
+export class AwsFacts {
+  us = 0
+  ns = 0
+  terms: AwsTerms = { kind: 'terms', protocol: 'TCP', verdict: 'unknown', direction: undefined, node: NO_NODE, tier: null }
+  from: AddressInfo = NO_ADDRESS
+  to: AddressInfo = NO_ADDRESS
+  sourcePort = 0
+  destinationPort = 0
+}
+
+/** Where two ends lie once they are resolved. `isToService`: the destination is a Service's address before translation, nothing but a responder. */
+interface Ends {
   readonly source: Located
   readonly destination: Located
-  readonly sourcePort: number
-  readonly destinationPort: number
-  /** The destination is a Service's address before translation: nothing but a responder. */
   readonly isToService: boolean
 }
 
 export class AwsFlows {
   readonly #context: NormalizeContext
+  /** Those that all of a normalizer's formats share. */
+  readonly addresses: AddressCache
   readonly #nodes = new NodeNames(FORMAT, 'Node')
   readonly #digest = new Digest()
   readonly #seed: TextHash
   #tier = ''
   #tierHash: TextHash = { a: 0, b: 0 }
+  #terms: AwsTerms | undefined
+  readonly #facts = new AwsFacts()
 
   constructor(context: NormalizeContext) {
     this.#context = context
+    this.addresses = context.addresses
     this.#seed = hashText(`${context.cluster}\n${FORMAT}`)
   }
 
@@ -71,9 +91,8 @@ export class AwsFlows {
 
   /** The outcome of screened fields; `instant` holds their time. */
   record(fields: AwsFields, instant: InstantParser): Outcome {
-    const verdict = VERDICTS.get(fields.verdict)
-    if (verdict === undefined) return reject(FORMAT, 'wrong-type', `Verdict: expected ACCEPT or DENY, got ${shown(fields.verdict)}`)
-    if (verdict === 'expired') return CONTROL
+    const verdict = readVerdict(fields)
+    if (typeof verdict !== 'string') return verdict
     const sourcePort = readPort('Src Port', fields.sourcePort)
     if (typeof sourcePort !== 'number') return sourcePort
     const destinationPort = readPort('Dest Port', fields.destinationPort)
@@ -83,16 +102,51 @@ export class AwsFlows {
     const to = this.#address('Dest IP', fields.destinationIp)
     if (to.kind === 'rejected') return to
     if (from.isUnroutable || to.isUnroutable) return UNROUTABLE
+    const terms = this.#termsOf(fields, verdict)
+    if (terms.kind !== 'terms') return terms
+    const facts = this.#facts
+    facts.us = instant.us
+    facts.ns = instant.ns
+    facts.terms = terms
+    facts.from = from
+    facts.to = to
+    facts.sourcePort = sourcePort
+    facts.destinationPort = destinationPort
+    return this.decide(facts)
+  }
+
+  /** What all decisions with these fields, apart from time, addresses and ports, have in common; an Outcome where that decides already. */
+  terms(fields: AwsFields): AwsTerms | Outcome {
+    const screened = this.screen(fields)
+    if (screened !== undefined) return screened
+    const verdict = readVerdict(fields)
+    return typeof verdict === 'string' ? this.#termsOf(fields, verdict) : verdict
+  }
+
+  /** The terms of the decision before are those of most. */
+  #termsOf(fields: AwsFields, verdict: ObservedVerdict): AwsTerms | Rejection {
     const node = this.#nodes.read(fields.node)
     if (node.kind === 'rejected') return node
     const protocol = PROTOCOLS.get(fields.protocol) as Protocol
     const direction = DIRECTIONS.get(fields.direction)
+    const tier = typeof fields.tier === 'string' && fields.tier !== '' ? this.#hashOf(fields.tier) : null
+    const last = this.#terms
+    if (last?.node === node && last.tier === tier && last.protocol === protocol && last.verdict === verdict && last.direction === direction) return last
+    this.#terms = { kind: 'terms', protocol, verdict, direction, node, tier }
+    return this.#terms
+  }
+
+  /** The outcome of a decision with ports (1 to 65535), a time that can be used, and an address at each end. */
+  decide(facts: AwsFacts): Outcome {
+    const { from, to } = facts
+    if (from.isUnroutable || to.isUnroutable) return UNROUTABLE
     const { resolver } = this.#context
-    const source = resolver.address(from, { port: sourcePort, protocol, atUs: instant.us, privateIs: 'unknown' })
-    const destination = resolver.address(to, { port: destinationPort, protocol, atUs: instant.us, privateIs: 'unknown' })
+    const { protocol } = facts.terms
+    const source = resolver.address(from, { port: facts.sourcePort, protocol, atUs: facts.us, privateIs: 'unknown' })
+    const destination = resolver.address(to, { port: facts.destinationPort, protocol, atUs: facts.us, privateIs: 'unknown' })
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
-    this.#digestRecord({ fields, from, to, sourcePort, destinationPort, protocol, verdict, direction: direction ?? '', node: node.hash }, instant)
-    return this.#orient({ protocol, verdict, direction, node: node.name, source, destination, sourcePort, destinationPort, isToService: isServiceEnd(destination, to) }, from, instant)
+    this.#digestRecord(facts)
+    return this.#context.own.screen(this.#orient(facts, { source, destination, isToService: isServiceEnd(destination, to) }))
   }
 
   /** The tier of the record before is the tier of most. */
@@ -106,71 +160,59 @@ export class AwsFlows {
 
   #address(field: string, value: unknown): AddressInfo | Rejection {
     if (typeof value !== 'string') return reject(FORMAT, 'wrong-type', `${field}: expected an IP address, got ${shown(value)}`)
-    return this.#context.addresses.get(value) ?? reject(FORMAT, 'bad-address', `${field}: ${shown(value)} is not an IP address`)
+    return this.addresses.get(value) ?? reject(FORMAT, 'bad-address', `${field}: ${shown(value)} is not an IP address`)
   }
 
-  #orient(d: Decision, from: AddressInfo, instant: InstantParser): FlowRecord | Rejection {
+  #orient(facts: AwsFacts, ends: Ends): FlowRecord | Rejection {
     // Nobody opens a connection from a Service's address: this is an answer whose connection the agent had forgotten.
-    if (isServiceEnd(d.source, from)) return reject(FORMAT, 'no-port', `Src Port: ${d.sourcePort} is a Service's, and an answer from a Service tells no pod port`)
-    const orientation = d.isToService ? 'conntrack' : orientTuple(d.destinationPort)
-    if (orientation === 'conntrack') return this.#flow(d, { orientation, isSourceFirst: true }, instant)
-    return this.#flow(d, { orientation, isSourceFirst: isInOrder(d.source, d.destination) }, instant)
+    if (isServiceEnd(ends.source, facts.from)) return reject(FORMAT, 'no-port', `Src Port: ${facts.sourcePort} is a Service's, and an answer from a Service tells no pod port`)
+    const orientation = ends.isToService ? 'conntrack' : orientTuple(facts.destinationPort)
+    const isSourceFirst = orientation === 'conntrack' || isInOrder(ends.source, ends.destination)
+    return this.#flow(facts, orientation, ends, isSourceFirst)
   }
 
-  #flow(d: Decision, order: { orientation: 'conntrack' | 'unoriented'; isSourceFirst: boolean }, instant: InstantParser): FlowRecord {
-    const { orientation, isSourceFirst } = order
-    const first = isSourceFirst ? d.source : d.destination
-    const second = isSourceFirst ? d.destination : d.source
+  #flow(facts: AwsFacts, orientation: 'conntrack' | 'unoriented', ends: Ends, isSourceFirst: boolean): FlowRecord {
+    const { terms } = facts
+    const first = isSourceFirst ? ends.source : ends.destination
+    const second = isSourceFirst ? ends.destination : ends.source
     return {
       kind: 'flow',
       format: FORMAT,
-      firstAtUs: instant.us,
-      lastAtUs: instant.us,
+      firstAtUs: facts.us,
+      lastAtUs: facts.us,
       initiator: first.end.identity,
       responder: second.end.identity,
       initiatorIp: first.address.text,
       responderIp: second.address.text,
       initiatorPod: first.end.pod,
       responderPod: second.end.pod,
-      protocol: d.protocol,
+      protocol: terms.protocol,
       port: second.isService ? 0 : second.port,
       initiatorPort: orientation === 'unoriented' ? first.port : 0,
       orientation,
-      side: sideOfHook(d.direction, isSourceFirst),
-      observedVerdict: d.verdict,
-      node: d.node,
+      side: sideOfHook(terms.direction, isSourceFirst),
+      observedVerdict: terms.verdict,
+      node: terms.node.name,
       flows: 1,
       digestHi: this.#digest.a,
       digestLo: this.#digest.b,
     }
   }
 
-  #digestRecord(raw: RawDecision, instant: InstantParser): void {
+  #digestRecord({ us, ns, from, to, sourcePort, destinationPort, terms }: AwsFacts): void {
+    const { protocol, verdict, direction } = terms
     const digest = this.#digest
     digest.start(this.#seed)
-    digest.number(instant.us)
-    digest.number(instant.ns)
-    digest.hash(raw.from.hash)
-    digest.hash(raw.to.hash)
-    digest.number(raw.sourcePort * 65_536 + raw.destinationPort)
-    digest.number(PROTOCOL_NUMBERS[raw.protocol] * 8 + VERDICT_NUMBERS[raw.verdict] * 3 + (raw.direction === '' ? 0 : raw.direction === 'egress' ? 1 : 2))
-    digest.hash(raw.node)
-    const tier = raw.fields.tier
-    if (typeof tier === 'string' && tier !== '') digest.hash(this.#hashOf(tier))
+    digest.number(us)
+    digest.number(ns)
+    digest.hash(from.hash)
+    digest.hash(to.hash)
+    digest.number(sourcePort * 65_536 + destinationPort)
+    digest.number(PROTOCOL_NUMBERS[protocol] * 8 + VERDICT_NUMBERS[verdict] * 3 + (direction === undefined ? 0 : direction === 'egress' ? 1 : 2))
+    digest.hash(terms.node.hash)
+    if (terms.tier !== null) digest.hash(terms.tier)
     digest.finish()
   }
-}
-
-interface RawDecision {
-  readonly fields: AwsFields
-  readonly from: AddressInfo
-  readonly to: AddressInfo
-  readonly sourcePort: number
-  readonly destinationPort: number
-  readonly protocol: Protocol
-  readonly verdict: ObservedVerdict
-  readonly direction: '' | 'egress' | 'ingress'
-  readonly node: TextHash
 }
 
 const VERDICT_NUMBERS: Readonly<Record<ObservedVerdict, number>> = { allowed: 0, denied: 1, audit: 2, error: 2, unknown: 2 }
@@ -184,6 +226,13 @@ function isServiceEnd(located: Located, address: AddressInfo): boolean {
 function sideOfHook(direction: 'egress' | 'ingress' | undefined, isSourceFirst: boolean): Side {
   if (direction === undefined) return 'unknown'
   return (direction === 'egress') === isSourceFirst ? 'client' : 'server'
+}
+
+/** A verdict about a packet, or the outcome of what is none. */
+function readVerdict(fields: AwsFields): ObservedVerdict | Outcome {
+  const verdict = VERDICTS.get(fields.verdict)
+  if (verdict === undefined) return reject(FORMAT, 'wrong-type', `Verdict: expected ACCEPT or DENY, got ${shown(fields.verdict)}`)
+  return verdict === 'expired' ? CONTROL : verdict
 }
 
 function missing(field: string): Rejection {

@@ -1,9 +1,9 @@
 import type { Outcome } from '../../flow/flow-record.ts'
 import { InstantParser } from '../instant.ts'
-import type { LineReader, NormalizeContext } from '../normalize-context.ts'
+import type { LineReader } from '../normalize-context.ts'
 import { reject, shown } from '../problems.ts'
-import { awsTextAt, emptyFields, readCloudWatch, readMessage } from './aws-fields.ts'
-import { AwsFlows } from './aws-flow.ts'
+import { awsTextAt, emptyFields, readCloudWatch, readMessage, type AwsFields } from './aws-fields.ts'
+import type { AwsFlows } from './aws-flow.ts'
 import { readLoggedTime } from './aws-time.ts'
 
 /** Longest text before the agent's own: a time and a log stream's name. */
@@ -18,23 +18,29 @@ export class AwsLineReader implements LineReader {
   readonly #instant = new InstantParser()
   readonly #fields = emptyFields()
 
-  constructor(context: NormalizeContext) {
-    this.#flows = new AwsFlows(context)
+  constructor(flows: AwsFlows) {
+    this.#flows = flows
   }
 
   read(line: string): Outcome | undefined {
-    const at = startOfText(line)
-    if (at < 0) return undefined
-    if (awsTextAt(line, at) === 'message') readMessage(line, at, this.#fields)
-    else readCloudWatch(line, at, this.#fields)
+    const time = readAwsLine(line, this.#fields)
+    if (time === undefined) return undefined
     const screened = this.#flows.screen(this.#fields)
     if (screened !== undefined) return screened
-    if (at === 0) return reject('aws-vpc-cni', 'missing-field', 'timestamp: absent; the line needs an RFC 3339 time in front, as CloudWatch exports write it')
-    const time = line.slice(0, line.indexOf(' '))
+    if (time === '') return reject('aws-vpc-cni', 'missing-field', 'timestamp: absent; the line needs an RFC 3339 time in front, as CloudWatch exports write it')
     const problem = readLoggedTime(time, this.#instant)
     if (problem !== '') return reject('aws-vpc-cni', problem, `timestamp: ${shown(time)} is no usable time`)
     return this.#flows.record(this.#fields, this.#instant)
   }
+}
+
+/** The fields and the time of a line, unchecked; '' where it has none, `undefined` for a line of another format. */
+export function readAwsLine(line: string, into: AwsFields): string | undefined {
+  const at = startOfText(line)
+  if (at < 0) return undefined
+  if (awsTextAt(line, at) === 'message') readMessage(line, at, into)
+  else readCloudWatch(line, at, into)
+  return at === 0 ? '' : line.slice(0, line.indexOf(' '))
 }
 
 /** Where the agent's text begins, or -1 when the line is none of its. */

@@ -1,9 +1,9 @@
 import type { Outcome } from '../../flow/flow-record.ts'
 import { InstantParser } from '../instant.ts'
-import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
+import type { RecordReader } from '../normalize-context.ts'
 import { reject, shown, type RawObject } from '../problems.ts'
-import { awsTextAt, emptyFields, MESSAGE_START, readCloudWatch, readMessage } from './aws-fields.ts'
-import { AwsFlows } from './aws-flow.ts'
+import { awsTextAt, emptyFields, MESSAGE_START, readCloudWatch, readMessage, type AwsFields } from './aws-fields.ts'
+import type { AwsFlows } from './aws-flow.ts'
 import { readLoggedTime } from './aws-time.ts'
 
 /** The text of a log line: the agent's own key, or where shippers put a line that is no JSON. */
@@ -26,36 +26,47 @@ export class AwsReader implements RecordReader {
   readonly #instant = new InstantParser()
   readonly #fields = emptyFields()
 
-  constructor(context: NormalizeContext) {
-    this.#flows = new AwsFlows(context)
+  constructor(flows: AwsFlows) {
+    this.#flows = flows
   }
 
   read(record: RawObject): Outcome {
     const text = textOf(record)
     if (typeof text !== 'string') return reject('aws-vpc-cni', 'wrong-type', `msg: expected a text, got ${shown(text)}`)
-    this.#readFields(record, text)
+    readFields(record, text, this.#fields)
     const screened = this.#flows.screen(this.#fields)
     if (screened !== undefined) return screened
-    const time = record.ts ?? record.timestamp ?? record.time ?? record['@timestamp']
+    const time = timeOf(record)
     if (time === undefined || time === null) return reject('aws-vpc-cni', 'missing-field', 'ts: absent, and no timestamp')
     const problem = readLoggedTime(time, this.#instant)
     if (problem !== '') return reject('aws-vpc-cni', problem, `ts: ${shown(time)} is no usable time`)
     return this.#flows.record(this.#fields, this.#instant)
   }
+}
 
-  #readFields(record: RawObject, text: string): void {
-    const fields = this.#fields
-    if (awsTextAt(text, 0) === 'cloudwatch') return readCloudWatch(text, 0, fields)
-    if (text.length > MESSAGE_START.length + 2) return readMessage(text, 0, fields)
-    // The first generation has a key for each field.
-    fields.sourceIp = record['Src IP']
-    fields.sourcePort = record['Src Port']
-    fields.destinationIp = record['Dest IP']
-    fields.destinationPort = record['Dest Port']
-    fields.protocol = record.Proto
-    fields.verdict = record.Verdict
-    fields.direction = record.Direction
-    fields.tier = record.Tier
-    fields.node = ''
-  }
+/** The fields and the time of a record, unchecked; the time is `undefined` when the record is not the agent's, or has none. */
+export function readAwsRecord(record: RawObject, into: AwsFields): unknown {
+  const text = textOf(record)
+  if (!isAwsVpcCni(record) || typeof text !== 'string') return undefined
+  readFields(record, text, into)
+  return timeOf(record)
+}
+
+function timeOf(record: RawObject): unknown {
+  return record.ts ?? record.timestamp ?? record.time ?? record['@timestamp']
+}
+
+function readFields(record: RawObject, text: string, into: AwsFields): void {
+  if (awsTextAt(text, 0) === 'cloudwatch') return readCloudWatch(text, 0, into)
+  if (text.length > MESSAGE_START.length + 2) return readMessage(text, 0, into)
+  // The first generation has a key for each field.
+  into.sourceIp = record['Src IP']
+  into.sourcePort = record['Src Port']
+  into.destinationIp = record['Dest IP']
+  into.destinationPort = record['Dest Port']
+  into.protocol = record.Proto
+  into.verdict = record.Verdict
+  into.direction = record.Direction
+  into.tier = record.Tier
+  into.node = ''
 }
