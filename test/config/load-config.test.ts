@@ -11,6 +11,7 @@ describe('settings', () => {
     expect(config).toEqual({
       databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
       bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10,
+      maxIdentities: 200_000, maxDeadLettersPerMinute: 1000, maxNodes: 10_000,
     })
     expect(Object.isFrozen(config)).toBe(true)
   })

@@ -43,14 +43,14 @@ describe('kept input', () => {
     '"', '\\"', '\\', '"a', 'token', 'token-', '-token', '"token', '"token ', '\\"token', '"token\\":"\\', '/', '?', '/?', '"key":"', '"key":"token', 'a://', 'a.', '":', 'token=', 'token= ', ' ',
   ])('is found in time linear in the text, whatever it repeats: %j', (piece) => {
     redactText(piece.repeat(100))
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     redactText(piece.repeat(65_536 / piece.length))
-    expect(performance.now() - startedAt).toBeLessThan(1000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000)
   })
 
   test('is found in time linear in the blanks after a word', () => {
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     redactText(`token=${' '.repeat(65_536)}"`)
-    expect(performance.now() - startedAt).toBeLessThan(1000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000)
   })
 })
