@@ -18,14 +18,14 @@ interface Question {
   readonly localNode: string
 }
 
-/** A pod as the log names it; remembered, so that a known pod costs a lookup. */
+/** A pod as the log names it; remembered with all that was checked of it, so that a known pod costs a lookup and comparisons. */
 interface Named {
   readonly pod: NamedPod
   /** Where state does not know it. */
   readonly end: End
-  readonly kind: unknown
-  readonly workload: unknown
   readonly hash: TextHash
+  /** The checked object. */
+  readonly value: RawObject
 }
 
 /** Pods remembered. Past it everything is forgotten at once. */
@@ -39,6 +39,8 @@ export class GkeEnds {
   /** namespace -> pod name. */
   readonly #pods = new Map<string, Map<string, Named>>()
   #podCount = 0
+  /** The pod last seen with an address: mostly the one that has it still, found without hashing names. */
+  readonly #byAddress = new Map<AddressInfo, Named>()
   /** Of the end read last: tells pods of one address apart in digests. */
   name: TextHash = NOTHING
 
@@ -52,7 +54,7 @@ export class GkeEnds {
     if (value !== undefined && value !== null && !isObject(value)) return wrongType('gke', field, 'an object', value)
     const { address, port } = question
     if (!isObject(value)) return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
-    const known = this.#known(value)
+    const known = this.#known(value, address)
     if (known !== undefined) return this.#locate(known, question)
     for (const name of TEXT_FIELDS) {
       const text = value[name]
@@ -75,37 +77,43 @@ export class GkeEnds {
     return { end: this.#context.resolver.knownPod(pod.namespace, pod.name, atUs) ?? end, address, port, isService: false }
   }
 
-  #known(value: RawObject): Named | undefined {
+  #known(value: RawObject, address: AddressInfo): Named | undefined {
+    const here = this.#byAddress.get(address)
+    if (here !== undefined && isSame(here.value, value)) return here
     const namespace = value.pod_namespace ?? value.namespace
     if (typeof namespace !== 'string' || typeof value.pod_name !== 'string') return undefined
     const known = this.#pods.get(namespace)?.get(value.pod_name)
-    return known !== undefined && known.kind === value.workload_kind && known.workload === value.workload_name && hasNames(value) ? known : undefined
+    if (known === undefined || !isSame(known.value, value)) return undefined
+    if (this.#byAddress.size >= MAX_PODS) this.#byAddress.clear()
+    this.#byAddress.set(address, known)
+    return known
   }
 
   #remember(value: RawObject, namespace: string, name: string): Named {
     if (this.#podCount >= MAX_PODS) {
       this.#pods.clear()
+      this.#byAddress.clear()
       this.#podCount = 0
     }
     const byName = this.#pods.get(namespace) ?? new Map<string, Named>()
     this.#pods.set(namespace, byName)
     const pod: NamedPod = { namespace, name, workload: workloadOf(value) }
-    const named: Named = {
-      pod, end: this.#context.resolver.namedOnly(pod), kind: value.workload_kind, workload: value.workload_name, hash: hashText(`${namespace}\n${name}`),
-    }
+    const named: Named = { pod, end: this.#context.resolver.namedOnly(pod), hash: hashText(`${namespace}\n${name}`), value: checkedPart(value) }
     if (!byName.has(name)) this.#podCount++
     byName.set(name, named)
     return named
   }
 }
 
-/** The names that a remembered pod is not found by are checked all the same: what a record gives never depends on what came before. */
-function hasNames({ pod_namespace: podNamespace, namespace, node_name: node, instance }: RawObject): boolean {
-  return isNameOrAbsent(podNamespace) && isNameOrAbsent(namespace) && isNameOrAbsent(node) && isNameOrAbsent(instance)
+/** What of an end is read, without what else a hostile record may hold. */
+function checkedPart({ pod_name, pod_namespace, namespace, node_name, workload_kind, workload_name, instance }: RawObject): RawObject {
+  return { pod_name, pod_namespace, namespace, node_name, workload_kind, workload_name, instance }
 }
 
-function isNameOrAbsent(value: unknown): boolean {
-  return value === undefined || value === null || (typeof value === 'string' && isStorable(value))
+/** All that is read is the same: then it was checked before, and what a record gives never depends on what came before. */
+function isSame(a: RawObject, b: RawObject): boolean {
+  return a.pod_name === b.pod_name && a.workload_name === b.workload_name && a.pod_namespace === b.pod_namespace && a.namespace === b.namespace &&
+    a.workload_kind === b.workload_kind && a.node_name === b.node_name && a.instance === b.instance
 }
 
 function isNamed(value: unknown): value is string {
