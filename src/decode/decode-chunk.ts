@@ -26,7 +26,7 @@ export interface DecoderOptions {
    * cut in the middle of a value, and the rest may still arrive. Default false.
    */
   readonly isFinished?: boolean
-  /** Tried first on every line that is ASCII and lies within one chunk. */
+  /** Tried first on every line that is ASCII. */
   readonly fastPath?: FastPath
 }
 
@@ -153,8 +153,8 @@ class ChunkDecoder implements Decoder {
       }
       if (this.#stash.length > 0) {
         this.#stash.append(chunk, at, end)
-        this.#finishLine(this.#stash.view(), this.#base + end + 1)
-      } else if (!isPlain || !this.#finishPlainLine(chunk, at, end)) {
+        this.#finishStash(this.#base + end + 1)
+      } else if (!isPlain || !this.#finishPlainLine(chunk, at, end, this.#base + end + 1)) {
         this.#finishLine(chunk.subarray(at, end), this.#base + end + 1)
       }
       at = end + 1
@@ -201,9 +201,15 @@ class ChunkDecoder implements Decoder {
     return at
   }
 
-  /** The hot path: a whole line of ASCII inside the chunk that is a record or a text line. False, and nothing done, when it is not. */
-  #finishPlainLine(chunk: Buffer, at: number, end: number): boolean {
-    const next = this.#base + end + 1
+  /** A line that began in an earlier chunk. */
+  #finishStash(next: number): void {
+    const bytes = this.#stash.view()
+    if (isAscii(bytes) && this.#finishPlainLine(bytes, 0, bytes.length, next)) this.#stash.clear()
+    else this.#finishLine(bytes, next)
+  }
+
+  /** The hot path: a whole line of ASCII that is a record or a text line. False, and nothing done, when it is not. */
+  #finishPlainLine(chunk: Buffer, at: number, end: number, next: number): boolean {
     const outcome = this.#fastPath?.read(chunk, at, end)
     if (outcome !== undefined) {
       this.#items.addOutcome(this.#itemLine, this.#itemStart, next, outcome)

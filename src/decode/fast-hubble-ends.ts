@@ -3,22 +3,24 @@
  * made of the same object when it was parsed.
  *
  * An endpoint is read as  {  "ID":7,   "identity":…,"labels":[…],"pod_name":"   web-0   ","workloads":[…]}
- *                            number    block: shared by the pods of an identity  name   suffix
- * Number and name are read byte by byte, block and suffix are compared with remembered ones. Whatever was not seen in this combination is stepped
+ *                            number    block: shared by the pods of an identity  rest: a pod's own
+ * The number is read byte by byte, block and rest are compared with remembered ones. Whatever was not seen in this combination is stepped
  * over by the JSON scanner, parsed by JSON.parse and classified by the normalizer before it is remembered: equal bytes prove an equal value.
- * Memory: a text per pod, bytes per identity; both forget by generation.
+ * Memory: bytes per pod and per identity; both forget by generation.
  */
 import { RecentMap } from '../core/base/recent-map.ts'
 import type { Classified, HubbleEnds } from '../core/normalize/hubble/hubble-ends.ts'
 import { isLocalEndpoint } from '../core/normalize/hubble/hubble-fields.ts'
-import { CLOSE_BRACE, COLON, COMMA, isText, OPEN_BRACE, PLAIN, plainEnd, QUOTE, Segment, skipValue, textOf, word } from './fast-hubble-scan.ts'
+import { CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, plainEnd, QUOTE, Segment, skipValue, textOf, word } from './fast-hubble-scan.ts'
 
 /** Bytes of blocks in a generation. Larger: more identities are known; smaller: less memory. */
 const BLOCK_BYTES = 32 << 20
 /** Memory of a block beside its bytes. */
 const BLOCK_OVERHEAD = 300
-/** Pods of a generation, each counted once with and once without its workload. Smaller than what is in use: known pods are parsed again. */
-const PODS = 250_000
+/** Memory of the pods of a generation: over 200,000, each counted once with and once without its workload. Smaller than what is in use: known pods are parsed again. */
+const POD_BYTES = 64 << 20
+/** Memory of a pod beside its bytes. */
+const POD_OVERHEAD = 200
 /** Longer endpoints are left to the full parse. */
 const MAX_ENDPOINT = 8192
 /** Entries that share a key; more make room by forgetting. */
@@ -33,7 +35,7 @@ const READ = ['ID', 'identity', 'namespace', 'labels', 'pod_name', 'cluster_name
 
 interface Ending {
   readonly classified: Classified
-  /** The number stands in the block or the suffix. */
+  /** The number stands in the block or the rest. */
   readonly isLocal: boolean
 }
 
@@ -48,9 +50,17 @@ interface Block {
 
 interface Pod extends Ending {
   readonly block: Block
-  readonly name: string
-  readonly suffix: Segment
+  /** From the pod's name to the end of the object. */
+  readonly rest: Segment
   readonly next: Pod | undefined
+}
+
+/** An endpoint that is not known: its opening brace, its first member behind the number, the end of the line, the key of its block. */
+interface Found {
+  readonly at: number
+  readonly from: number
+  readonly end: number
+  readonly key: number
 }
 
 /** Where the parts of an endpoint lie. */
@@ -65,8 +75,7 @@ interface Parts {
 export class FastEnds {
   readonly #ends: HubbleEnds
   readonly #blocks = new RecentMap<number, Block>(BLOCK_BYTES)
-  readonly #pods = new RecentMap<number, Pod>(PODS)
-  readonly #suffixes = new RecentMap<string, Segment>(PODS)
+  readonly #pods = new RecentMap<number, Pod>(POD_BYTES)
   #blockCount = 0
   /** The results of `read`: the endpoint, and whether it belongs to the reporting node. */
   classified: Classified | undefined
@@ -84,18 +93,13 @@ export class FastEnds {
     const key = blockKey(bytes, view, from, end)
     let block = this.#blocks.get(key)
     while (block !== undefined && !block.segment.isAt(view, from, end)) block = block.next
-    if (block === undefined) return this.#learn(bytes, { at, from, end, key })
+    if (block === undefined) return this.#learn(bytes, view, { at, from, end, key })
     const blockEnd = from + block.segment.length
     if (block.ending !== null) return this.#found(block.ending, from > at + 1, blockEnd)
-    // The name's end is found and its key made in one walk.
-    let nameEnd = blockEnd
-    let hash = block.salt
-    while (nameEnd < end && PLAIN[bytes[nameEnd] as number] === 1) hash = Math.imul(hash ^ (bytes[nameEnd++] as number), 0x01000193)
-    if (nameEnd + 1 >= end || bytes[nameEnd] !== QUOTE) return -1
-    let pod = this.#pods.get(keyOf(hash, bytes[nameEnd + 1] as number))
-    while (pod !== undefined && !(pod.block === block && isName(bytes, blockEnd, nameEnd, pod.name) && pod.suffix.isAt(view, nameEnd, end))) pod = pod.next
-    if (pod === undefined) return this.#learn(bytes, { at, from, end, key }, block)
-    return this.#found(pod, from > at + 1, nameEnd + pod.suffix.length)
+    let pod = this.#pods.get(podKey(bytes, view, { at: blockEnd, end }, block.salt))
+    while (pod !== undefined && !(pod.block === block && pod.rest.isAt(view, blockEnd, end))) pod = pod.next
+    if (pod === undefined) return this.#learn(bytes, view, { at, from, end, key }, block)
+    return this.#found(pod, from > at + 1, blockEnd + pod.rest.length)
   }
 
   #found(ending: Ending, hasNumber: boolean, next: number): number {
@@ -104,7 +108,7 @@ export class FastEnds {
     return next
   }
 
-  #learn(bytes: Buffer, { at, from, end, key }: { at: number; from: number; end: number; key: number }, known?: Block): number {
+  #learn(bytes: Buffer, view: DataView, { at, from, end, key }: Found, known?: Block): number {
     const hasNumber = from > at + 1
     const parts = partsOf(bytes, from, end, hasNumber)
     if (parts === undefined || parts.end - at > MAX_ENDPOINT) return -1
@@ -113,7 +117,7 @@ export class FastEnds {
     if (classified.kind === 'rejected') return -1
     const ending: Ending = { classified, isLocal: !hasNumber && isLocalEndpoint(value) }
     if (parts.nameEnd < 0) this.#addBlock(bytes, parts, key, ending)
-    else this.#addPod(bytes, parts, known ?? this.#addBlock(bytes, parts, key, null), ending)
+    else this.#addPod(bytes, view, parts, { ...ending, block: known ?? this.#addBlock(bytes, parts, key, null) })
     return this.#found(ending, hasNumber, parts.end)
   }
 
@@ -123,21 +127,9 @@ export class FastEnds {
     return block
   }
 
-  #addPod(bytes: Buffer, parts: Parts, block: Block, ending: Ending): void {
-    const key = podKey(bytes, parts.block, parts.nameEnd, block.salt)
-    const pod: Pod = {
-      ...ending, block, name: textOf(bytes, parts.block, parts.nameEnd), suffix: this.#suffix(bytes, parts), next: shortened(this.#pods.get(key)),
-    }
-    this.#pods.set(key, pod)
-  }
-
-  #suffix(bytes: Buffer, { nameEnd, end }: Parts): Segment {
-    const text = textOf(bytes, nameEnd, end)
-    const known = this.#suffixes.get(text)
-    if (known !== undefined) return known
-    const suffix = new Segment(bytes, nameEnd, end)
-    this.#suffixes.set(text, suffix)
-    return suffix
+  #addPod(bytes: Buffer, view: DataView, { block: at, end }: Parts, pod: Ending & { readonly block: Block }): void {
+    const key = podKey(bytes, view, { at, end }, pod.block.salt)
+    this.#pods.set(key, { ...pod, rest: new Segment(bytes, at, end), next: shortened(this.#pods.get(key)) }, end - at + POD_OVERHEAD)
   }
 }
 
@@ -173,20 +165,24 @@ function blockKey(bytes: Uint8Array, view: DataView, from: number, end: number):
   return key
 }
 
-function podKey(bytes: Uint8Array, from: number, nameEnd: number, salt: number): number {
+/**
+ * A number from the pod's name and the two characters behind it, which tell the endpoint as its own node sees it from what others see. Whether the
+ * name is one at all is told by comparing.
+ */
+function podKey(bytes: Uint8Array, view: DataView, { at, end }: { readonly at: number; readonly end: number }, salt: number): number {
   let hash = salt
-  for (let i = from; i < nameEnd; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193)
-  return keyOf(hash, bytes[nameEnd + 1] as number)
-}
-
-/** What follows the name tells the endpoint as its own node sees it from what others see. */
-function keyOf(hash: number, next: number): number {
-  const key = Math.imul(hash ^ next, 0x01000193)
-  return key ^ (key >>> 15)
-}
-
-function isName(bytes: Uint8Array, from: number, nameEnd: number, name: string): boolean {
-  return nameEnd - from === name.length && isText(bytes, from, nameEnd, name)
+  let i = at
+  for (const last = end - 4; i <= last; i += 4) {
+    const four = view.getInt32(i, true)
+    const quotes = four ^ 0x22222222
+    // A byte that was a quote is zero now, and borrows into its top bit when 1 is taken from it.
+    if (((quotes - 0x01010101) & 0x80808080) !== 0) break
+    hash = Math.imul(hash ^ four, 0x01000193)
+    hash ^= hash >>> 15
+  }
+  while (i < end && bytes[i] !== QUOTE) hash = Math.imul(hash ^ (bytes[i++] as number), 0x01000193)
+  hash = Math.imul(hash ^ (i + 1 < end ? bytes[i + 1] as number : 0), 0x01000193)
+  return hash ^ (hash >>> 15)
 }
 
 /** Steps over the object whose members start at `from`; `undefined`: no endpoint to remember. */

@@ -165,32 +165,41 @@ export function isSame(view: DataView, a: number, b: number, length: number): bo
 }
 
 /**
- * Remembered ASCII bytes. Compared eight at a time as floating point numbers: for ASCII, equal numbers are equal bytes (two zeros and NaN, which
- * break that, have a byte over 127), and a misaligned load costs no more than an aligned one.
+ * Remembered ASCII bytes. Kept and compared eight at a time as floating point numbers: for ASCII, equal numbers are equal bytes (two zeros and NaN,
+ * which break that, have a byte over 127), and a misaligned load costs no more than an aligned one.
  */
 export class Segment {
   readonly length: number
-  readonly #view: DataView
+  /** The bytes by eights, the last ones overlapping those before; of fewer than eight bytes each for itself. */
+  readonly #words: readonly number[]
 
   /** Copies the bytes. */
   constructor(bytes: Uint8Array, start: number, end: number) {
-    const own = new Uint8Array(bytes.subarray(start, end))
-    this.length = own.length
-    this.#view = new DataView(own.buffer, own.byteOffset, own.length)
+    const length = this.length = end - start
+    const words: number[] = []
+    if (length < 8) {
+      for (let i = start; i < end; i++) words.push(bytes[i] as number)
+    } else {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+      for (let i = start; i < end - 8; i += 8) words.push(view.getFloat64(i, true))
+      words.push(view.getFloat64(end - 8, true))
+    }
+    // Without the room that pushing made.
+    this.#words = words.slice()
   }
 
   /** True when the same bytes stand at `at`. `view` shows ASCII bytes only, up to `end` at least. */
   isAt(view: DataView, at: number, end: number): boolean {
     const { length } = this
-    const own = this.#view
+    const words = this.#words
     if (at + length > end) return false
     if (length < 8) {
-      for (let i = 0; i < length; i++) if (view.getUint8(at + i) !== own.getUint8(i)) return false
+      for (let i = 0; i < length; i++) if (view.getUint8(at + i) !== words[i]) return false
       return true
     }
-    const last = length - 8
-    for (let i = 0; i < last; i += 8) if (view.getFloat64(at + i, true) !== own.getFloat64(i, true)) return false
-    return view.getFloat64(at + last, true) === own.getFloat64(last, true)
+    const last = words.length - 1
+    for (let i = 0, from = at; i < last; i++, from += 8) if (view.getFloat64(from, true) !== words[i]) return false
+    return view.getFloat64(at + length - 8, true) === words[last]
   }
 
   /** The segment of a text. */

@@ -1,4 +1,4 @@
-/** Invented lines of the formats that `simulate` does not write, in each format's exact shape, and of one very large cluster. Same seed, same lines. */
+/** Invented lines of the formats that `simulate` does not write, in each format's exact shape. Same seed, same lines. */
 import { createRandom, type Random } from '../support/random.ts'
 
 const START_MS = Date.UTC(2026, 0, 1)
@@ -58,28 +58,4 @@ export function antreaCsvLines(amount: number): string[] {
     return `${second},${second + 60},${from.ip},${to.ip},${32_768 + random.int(28_000)},${random.pick(PORTS)},6,${from.name},${from.namespace},worker-${i % 5},${to.name},${
       to.namespace},worker-${(i + 1) % 5},10.96.0.44,,5433,${to.namespace}/${to.workload}:pg,${to.workload},${to.namespace},,1,1,,,,0,0,,,`
   })
-}
-
-const LABEL_SETS = 300
-
-/** Hubble lines among `podCount` pods with names and addresses of their own and 300 sets of labels; each call gives the next line. */
-export function largeClusterLines(podCount: number): () => string {
-  const random = createRandom(9)
-  const ends = Array.from({ length: podCount }, (_, i) => {
-    const set = i % LABEL_SETS
-    return `"identity":${2000 + set},"cluster_name":"default","namespace":"team-${set % 20}","labels":["k8s:app=app-${set}","k8s:io.cilium.k8s.policy.cluster=default","k8s:io.kubernetes.pod.namespace=team-${
-      set % 20}"],"pod_name":"app-${set}-7d4b9c6f58-${i.toString(36)}x"`
-  })
-  const ip = (i: number): string => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`
-  let i = 0
-  return () => {
-    const [from, to] = [random.int(podCount), random.int(podCount)]
-    i++
-    const time = `2026-01-01T${String(Math.floor(i / 360_000) % 24).padStart(2, '0')}:${String(Math.floor(i / 6000) % 60).padStart(2, '0')}:${String(Math.floor(i / 100) % 60).padStart(2, '0')}.${String(i % 100).padStart(2, '0')}Z`
-    return `{"flow":{"time":"${time}","uuid":"${i.toString(16).padStart(8, '0')}-1111-4222-8333-444455556666","verdict":"FORWARDED","IP":{"source":"${ip(from)}","destination":"${
-      ip(to)}","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":${32_768 + random.int(28_000)},"destination_port":8080,"flags":{"SYN":true}}},"source":{"ID":${1 + (from % 200)},${
-      ends[from] ?? ''},"workloads":[{"name":"app-${from % LABEL_SETS}","kind":"Deployment"}]},"destination":{${ends[to] ?? ''}},"Type":"L3_L4","node_name":"default/node-${
-      from % 500}","event_type":{"type":4,"sub_type":4},"traffic_direction":"EGRESS","trace_observation_point":"TO_OVERLAY","is_reply":false,"Summary":"TCP Flags: SYN"},"node_name":"default/node-${
-      from % 500}","time":"${time}"}`
-  }
 }

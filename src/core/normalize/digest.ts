@@ -39,8 +39,17 @@ export class Digest {
 
   /** The same as `text` of the ASCII characters from `start` to `end`, without making a text. */
   ascii(bytes: Uint8Array, start: number, end: number): void {
+    // With the state in local variables: as fields it would be stored and loaded for every pair.
+    let a = this.#a
+    let b = this.#b
     let i = start
-    for (; i + 1 < end; i += 2) this.#word((bytes[i] as number) | ((bytes[i + 1] as number) << 16))
+    for (; i + 1 < end; i += 2) {
+      const word = (bytes[i] as number) | ((bytes[i + 1] as number) << 16)
+      a = mixA(a, word)
+      b = mixB(b, word)
+    }
+    this.#a = a
+    this.#b = b
     this.#word(i < end ? bytes[i] as number : -1)
     this.#word(end - start)
   }
@@ -59,15 +68,23 @@ export class Digest {
   }
 
   #words(forA: number, forB: number): void {
-    let k = Math.imul(forA, 0xcc9e2d51)
-    k = (k << 15) | (k >>> 17)
-    const a = this.#a ^ Math.imul(k, 0x1b873593)
-    this.#a = (Math.imul((a << 13) | (a >>> 19), 5) + 0xe6546b64) | 0
-    k = Math.imul(forB, 0x239b961b)
-    k = (k << 16) | (k >>> 16)
-    const b = this.#b ^ Math.imul(k, 0xab0e9789)
-    this.#b = (Math.imul((b << 17) | (b >>> 15), 9) + 0x38b34ae5) | 0
+    this.#a = mixA(this.#a, forA)
+    this.#b = mixB(this.#b, forB)
   }
+}
+
+function mixA(state: number, word: number): number {
+  let k = Math.imul(word, 0xcc9e2d51)
+  k = (k << 15) | (k >>> 17)
+  const a = state ^ Math.imul(k, 0x1b873593)
+  return (Math.imul((a << 13) | (a >>> 19), 5) + 0xe6546b64) | 0
+}
+
+function mixB(state: number, word: number): number {
+  let k = Math.imul(word, 0x239b961b)
+  k = (k << 16) | (k >>> 16)
+  const b = state ^ Math.imul(k, 0xab0e9789)
+  return (Math.imul((b << 17) | (b >>> 15), 9) + 0x38b34ae5) | 0
 }
 
 function avalanche(value: number): number {

@@ -16,6 +16,8 @@ export interface Classified {
   readonly decision: 'end' | 'world' | 'nobody'
   /** Meaningful when `decision` is `end`. */
   readonly end: End
+  /** A pod that the record names and describes: `locate` has nothing to add, but for a pod of another cluster. */
+  readonly isSettled: boolean
   /** Cilium's name of the cluster the endpoint says it is in, or ''. */
   readonly cluster: string
   /** It has labels, and none says where it is from: not written by Cilium. */
@@ -139,6 +141,7 @@ export class HubbleEnds {
       kind: 'classified',
       decision: typeof end === 'string' ? end : 'end',
       end: typeof end === 'string' ? this.#identities.special('unknown') : end,
+      isSettled: typeof end !== 'string' && end.identity.kind === 'pod' && end.identity.labelQuality !== 'none',
       cluster: textOf(endpoint.cluster_name) || cilium.cluster,
       isRaw: list !== null && list.length > 0 && list.every(hasNoSource),
       labels: list,

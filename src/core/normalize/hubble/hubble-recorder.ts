@@ -7,6 +7,7 @@ import type { AddressCache } from '../address-cache.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
 import type { EndResolver } from '../end-resolver.ts'
 import { HourlyNote } from '../hourly-note.ts'
+import type { End } from '../identity-cache.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import type { Classified, HubbleEnds, Place } from './hubble-ends.ts'
 import type { HubbleFacts } from './hubble-facts.ts'
@@ -59,6 +60,10 @@ export class HubbleRecorder {
     // A mesh of clusters: the end that has a local endpoint number is ours; the other one says another name.
     const isMesh = from.cluster !== to.cluster && from.cluster !== '' && to.cluster !== ''
     const local = !isMesh ? '' : facts.isSourceLocal ? from.cluster : facts.isDestinationLocal ? to.cluster : facts.node.cluster
+    if (local === '' && orientation !== 'unoriented' && from.isSettled && to.isSettled && facts.sourceXlated === '' && facts.sourcePort + facts.destinationPort > 0) {
+      this.#digestRecord(facts, from, to)
+      return this.#own.screen(this.#settled(facts, from.end, to.end, orientation))
+    }
     const { protocol, us: atUs } = facts
     const sourcePlace: Place = { port: facts.sourcePort, protocol, atUs, isService: facts.sourceService !== '', isInitiator: !isTurned, local }
     const source = this.#ends.locate(from, facts.sourceAddress, sourcePlace)
@@ -87,6 +92,35 @@ export class HubbleRecorder {
     if (facts.sourceXlated === '') return source.isService ? 0 : source.port
     const service = this.#addresses.get(facts.sourceXlated)
     return service === null ? 0 : this.#resolver.podPort(service.text, facts.sourcePort, facts.protocol, facts.us)
+  }
+
+  /** What #orient makes of two pods that need no answer from cluster state: most records, made without anything in between. */
+  #settled(facts: HubbleFacts, source: End, destination: End, orientation: Orientation): FlowRecord {
+    const isForward = !isFromResponder(facts, orientation)
+    const first = isForward ? source : destination
+    const second = isForward ? destination : source
+    return {
+      kind: 'flow',
+      format: 'hubble',
+      firstAtUs: facts.us,
+      lastAtUs: facts.us,
+      initiator: first.identity,
+      responder: second.identity,
+      initiatorIp: isForward ? facts.sourceAddress.text : facts.destinationAddress.text,
+      responderIp: isForward ? facts.destinationAddress.text : facts.sourceAddress.text,
+      initiatorPod: first.pod,
+      responderPod: second.pod,
+      protocol: facts.protocol,
+      port: isForward ? facts.destinationPort : facts.sourcePort,
+      initiatorPort: 0,
+      orientation,
+      side: sideOf(facts, facts.direction, isForward),
+      observedVerdict: facts.verdict,
+      node: facts.node.name,
+      flows: facts.flows,
+      digestHi: this.#digest.a,
+      digestLo: this.#digest.b,
+    }
   }
 
   #make(facts: HubbleFacts, ends: Oriented): FlowRecord {
