@@ -39,7 +39,7 @@ export class FieldLayouts {
     if (this.#last !== undefined && isSame(this.#last.keys, keys)) return this.#last
     const bucket = bucketOf(keys)
     const known = this.#layouts.get(bucket) ?? []
-    const found = known.find((layout) => isSame(layout.keys, keys)) ?? this.#add(known, bucket, keys)
+    const found = findSame(known, keys) ?? this.#add(known, bucket, keys)
     this.#last = found
     return found
   }
@@ -61,13 +61,16 @@ export class FieldLayouts {
   }
 }
 
-/** A number that most orders of keys have alone: how many keys, and how long some of them are. */
+/** A number that most orders of keys have alone: how many keys, and how long some of them are. Small enough to be cheap to look up. */
 function bucketOf(keys: readonly string[]): number {
-  return ((keys.length * 64 + lengthAt(keys, 2)) * 64 + lengthAt(keys, 5)) * 64 + lengthAt(keys, 9)
+  let bucket = keys.length
+  for (let at = 1; at < keys.length; at += 3) bucket = (Math.imul(bucket, 31) + (keys[at] as string).length) & 0x3fff_ffff
+  return bucket
 }
 
-function lengthAt(keys: readonly string[], at: number): number {
-  return at < keys.length ? (keys[at] as string).length % 64 : 0
+function findSame(layouts: readonly Layout[], keys: readonly string[]): Layout | undefined {
+  for (const layout of layouts) if (isSame(layout.keys, keys)) return layout
+  return undefined
 }
 
 function isSame(a: readonly string[], b: readonly string[]): boolean {

@@ -39,7 +39,8 @@ export interface EndQuestion {
   readonly isApiServer: boolean
 }
 
-interface KnownPod {
+/** A pod as its records name it. */
+export interface KnownPod {
   readonly namespace: string
   readonly name: string
   readonly workload: null
@@ -75,9 +76,9 @@ export class AntreaEnds {
     const port = readPort('antrea', raw.portName, raw.port)
     if (typeof port !== 'number') return port
     if (raw.pod === undefined || raw.pod === '' || raw.pod === null) return this.#unnamed(raw, address, { port, question })
-    const pod = this.#pod(raw)
+    const pod = this.pod(raw)
     if ('code' in pod) return pod
-    return { end: this.#podEnd(pod, question.atUs), address, port, isService: false }
+    return { end: this.podEnd(pod, question.atUs), address, port, isService: false }
   }
 
   #readAddress(field: string, value: unknown): AddressInfo | Rejection {
@@ -86,7 +87,7 @@ export class AntreaEnds {
     return wrongType('antrea', field, 'an IP address', value)
   }
 
-  #podEnd(pod: KnownPod, atUs: number): End {
+  podEnd(pod: KnownPod, atUs: number): End {
     if (pod.namespace === '') return this.#identities.special('unknown')
     const known = this.#context.resolver.knownPod(pod.namespace, pod.name, atUs)
     if (known !== undefined) return pod.labelled === null ? known : this.#controlledEnd(pod, pod.labelled, known.identity)
@@ -115,7 +116,8 @@ export class AntreaEnds {
     return located
   }
 
-  #pod(raw: RawEnd): KnownPod | Rejection {
+  /** The pod that these texts name, checked. */
+  pod(raw: RawEnd): KnownPod | Rejection {
     const known = this.#pods.get(raw.namespace)?.get(raw.pod)
     if (known !== undefined && known.labels === raw.labels) return known
     const made = this.#make(raw)

@@ -23,11 +23,38 @@ const ANSWERED_STATES = new Set<unknown>(['SYN_RECV', 'ESTABLISHED', 'FIN_WAIT',
 /** Stable numbers for digests. */
 const ACTION_NUMBERS: Readonly<Record<RuleAction, number>> = { none: 0, allow: 1, deny: 2, absent: 3, unknown: 4 }
 
-interface Facts {
-  readonly row: AntreaRow
+interface Times {
   readonly protocol: Protocol
   readonly firstAtUs: number
   readonly lastAtUs: number
+}
+
+interface Facts extends Times {
+  readonly row: AntreaRow
+}
+
+interface Report {
+  /** Of the source in the upper 16 bits. */
+  readonly ports: number
+  readonly protocol: Protocol
+  readonly node: NodeName
+  /** 2 for the source and 1 for the destination, where the record names their pods. */
+  readonly named: number
+  readonly egress: RuleAction
+  readonly ingress: RuleAction
+}
+
+/** A connection as the flow log's columns tell it. */
+export interface PlainConnection extends Times {
+  readonly source: Located
+  readonly destination: Located
+  readonly sourceNode: NodeName
+  readonly destinationNode: NodeName
+  readonly isSourceNamed: boolean
+  readonly isDestinationNamed: boolean
+  readonly ports: number
+  readonly egress: 'allow' | 'deny' | 'none'
+  readonly ingress: 'allow' | 'deny' | 'none'
 }
 
 export class AntreaFlows {
@@ -78,52 +105,81 @@ export class AntreaFlows {
     const side = sideOf(egress, ingress, { source, destination })
     const node = this.#nodes.read(side === 'client' ? row.sourceNode : row.destinationNode)
     if (node.kind === 'rejected') return node
-    this.#digestRecord(facts, { source, destination, egress, ingress, node })
+    this.#startDigest(facts, source, destination)
+    const ports = readPortNumber(row.sourcePort) * 65_536 + readPortNumber(row.destinationPort)
+    this.#digestReport({ ports, protocol: facts.protocol, node, named: (isNamed(row.sourcePod) ? 2 : 0) + (isNamed(row.destinationPod) ? 1 : 0), egress, ingress })
+    if (typeof row.tcpState === 'string') this.#digest.text(row.tcpState)
+    this.#digestCount(row.packets)
+    this.#digestCount(row.reversePackets)
+    this.#digestCount(row.bytes)
+    this.#digest.finish()
+    return this.#flow(facts, { source, destination }, { side, node: node.name, observedVerdict: verdictOf(row, egress, ingress) })
+  }
+
+  /** A connection of the flow log, whose columns were read and checked; the outcome is that of `read` for the same columns. */
+  plain(connection: PlainConnection): Outcome {
+    const { source, destination, egress, ingress } = connection
+    if (source.address.isUnroutable || destination.address.isUnroutable) return UNROUTABLE
+    if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
+    const side = sideOf(egress, ingress, connection)
+    const node = side === 'client' ? connection.sourceNode : connection.destinationNode
+    const named = (connection.isSourceNamed ? 2 : 0) + (connection.isDestinationNamed ? 1 : 0)
+    this.#startDigest(connection, source, destination)
+    this.#digestReport({ ports: connection.ports, protocol: connection.protocol, node, named, egress, ingress })
+    // The flow log has no counters.
+    for (let i = 0; i < 3; i++) this.#digest.number(-1)
+    this.#digest.finish()
+    return this.#flow(connection, connection, { side, node: node.name, observedVerdict: egress === 'deny' || ingress === 'deny' ? 'denied' : 'allowed' })
+  }
+
+  #flow(times: Times, { source, destination }: { source: Located; destination: Located }, told: Pick<FlowRecord, 'side' | 'node' | 'observedVerdict'>): FlowRecord {
     return {
       kind: 'flow',
       format: 'antrea',
-      firstAtUs: facts.firstAtUs,
-      lastAtUs: facts.lastAtUs,
+      firstAtUs: times.firstAtUs,
+      lastAtUs: times.lastAtUs,
       initiator: source.end.identity,
       responder: destination.end.identity,
       initiatorIp: source.address.text,
       responderIp: destination.address.text,
       initiatorPod: source.end.pod,
       responderPod: destination.end.pod,
-      protocol: facts.protocol,
+      protocol: times.protocol,
       port: destination.isService ? 0 : destination.port,
       initiatorPort: 0,
       orientation: 'conntrack',
-      side,
-      observedVerdict: verdictOf(row, egress, ingress),
-      node: node.name,
+      side: told.side,
+      observedVerdict: told.observedVerdict,
+      node: told.node,
       flows: 1,
       digestHi: this.#digest.a,
       digestLo: this.#digest.b,
     }
   }
 
-  /** The connection, how far it had come, and what the record names: the half records of two nodes are two. Not who collected it, nor when. */
-  #digestRecord(facts: Facts, about: { source: Located; destination: Located; egress: RuleAction; ingress: RuleAction; node: NodeName }): void {
-    const { row } = facts
+  /** The connection and how far it had come. Not who collected it, nor when. */
+  #startDigest({ firstAtUs, lastAtUs }: Times, source: Located, destination: Located): void {
     const digest = this.#digest
     digest.start(this.#seed)
-    digest.number(facts.firstAtUs)
-    digest.number(facts.lastAtUs)
-    digest.hash(about.source.address.hash)
-    digest.hash(about.destination.address.hash)
-    digest.number(readPortNumber(row.sourcePort) * 65_536 + readPortNumber(row.destinationPort))
-    digest.number(PROTOCOL_NUMBERS[facts.protocol])
-    digest.hash(about.node.hash)
+    digest.number(firstAtUs)
+    digest.number(lastAtUs)
+    digest.hash(source.address.hash)
+    digest.hash(destination.address.hash)
+  }
+
+  /** What the record names: the half records of two nodes are two. */
+  #digestReport({ ports, protocol, node, named, egress, ingress }: Report): void {
+    const digest = this.#digest
+    digest.number(ports)
+    digest.number(PROTOCOL_NUMBERS[protocol])
+    digest.hash(node.hash)
     // Which ends it names: addresses tell the pods apart, but not the half records of their nodes.
-    const named = (isNamed(row.sourcePod) ? 2 : 0) + (isNamed(row.destinationPod) ? 1 : 0)
-    digest.number((named * 8 + ACTION_NUMBERS[about.egress]) * 8 + ACTION_NUMBERS[about.ingress])
-    if (typeof row.tcpState === 'string') digest.text(row.tcpState)
-    for (const count of [row.packets, row.reversePackets, row.bytes]) {
-      if (typeof count === 'string') digest.text(count)
-      else digest.number(readCount(count) ?? -1)
-    }
-    digest.finish()
+    digest.number((named * 8 + ACTION_NUMBERS[egress]) * 8 + ACTION_NUMBERS[ingress])
+  }
+
+  #digestCount(count: unknown): void {
+    if (typeof count === 'string') this.#digest.text(count)
+    else this.#digest.number(readCount(count) ?? -1)
   }
 }
 

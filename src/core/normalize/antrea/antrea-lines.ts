@@ -8,6 +8,7 @@ import { reject } from '../problems.ts'
 import { AntreaAudit } from './antrea-audit.ts'
 import type { AntreaRow, RowNames } from './antrea-fields.ts'
 import { AntreaFlows } from './antrea-flow.ts'
+import { AntreaPlainLines } from './antrea-plain-lines.ts'
 
 const COLUMNS = 30
 const CSV_NAMES: RowNames = {
@@ -22,16 +23,20 @@ const SLASH = 47
 
 export class AntreaLineReader implements LineReader {
   readonly #flows: AntreaFlows
+  readonly #plain: AntreaPlainLines
   readonly #audit: AntreaAudit
 
   constructor(context: NormalizeContext) {
     this.#flows = new AntreaFlows(context)
+    this.#plain = new AntreaPlainLines(context)
     this.#audit = new AntreaAudit(context)
   }
 
   read(line: string): Outcome | undefined {
     // `2026/01/02 03:04:05.` opens an audit line, `1767323045,1767323050,` a flow.
     if (line.charCodeAt(4) === SLASH && line.charCodeAt(10) === SPACE) return this.#audit.read(line)
+    const plain = this.#plain.read(line)
+    if (plain !== undefined) return plain
     return isFlowLine(line) ? this.#readFlow(line) : undefined
   }
 

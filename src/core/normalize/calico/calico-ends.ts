@@ -8,6 +8,7 @@
 import { UNVERIFIED_PRIVATE, type LabelQuality, type Labels, type WorkloadRef } from '../../flow/end.ts'
 import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
+import type { CoverageNotes } from '../coverage-notes.ts'
 import { hashText } from '../digest.ts'
 import type { EndResolver } from '../end-resolver.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
@@ -35,8 +36,10 @@ export interface CalicoEnd {
   readonly aggregate: string
   /** Unchecked `key=value` texts; `null`: the row has none. */
   readonly labels: readonly unknown[] | null
-  readonly address: AddressInfo
-  readonly port: number
+  address: AddressInfo
+  port: number
+  /** Who it is, once found and where no cluster state has a say; a reader that meets the same end again gives it again. */
+  settled: End | undefined
 }
 
 /** Who an end is, and where. */
@@ -96,8 +99,11 @@ export class CalicoEnds {
       case 'unnamed': return found(this.#fromState(end, window) ?? this.#identities.special('unknown'), end)
       default: {
         const named = this.#named(end, window)
-        return named.kind === 'rejected' ? named : found(named, end)
+        if (named.kind === 'rejected') return named
+        if (end.labels !== null) end.settled = named
+        return found(named, end)
       }
+        if (end.settled !== undefined) return found(end.settled, end)
     }
   }
 
@@ -205,6 +211,15 @@ export function isLabelList(value: readonly unknown[] | null | Rejection): value
 }
 
 /** A pod's full name says most; else the prefix that the aggregate's pods share; an aggregate without `*` is one pod that nobody controls. */
+/** Level 2 and up lose outside addresses, level 3 destination ports; what else they drop (pod names, pod addresses, source ports) no policy needs. */
+export function noteAggregation(coverage: CoverageNotes, ends: { readonly from: CalicoEnd; readonly to: CalicoEnd }, { lastAtUs, host }: CalicoWindow): void {
+  const { from, to } = ends
+  if (to.port === 0) coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 3: destination ports are missing')
+  else if ((from.type === 'net' && from.address.text === '') || (to.type === 'net' && to.address.text === '')) {
+    coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 2: outside addresses are missing')
+  }
+}
+
 function workloadOf({ name, aggregate }: CalicoEnd): WorkloadRef | null {
   if (aggregate.endsWith('-*')) return name === '' ? deriveController(aggregate.slice(0, -2)) : deriveWorkload(name)
   if (aggregate === '' || aggregate.includes('*')) return name === '' ? null : deriveWorkload(name)
@@ -221,8 +236,10 @@ function labelsOf(list: readonly string[] | null): Labels {
 function isSame(known: KnownEnd, end: CalicoEnd): boolean {
   // Without a pod's name the aggregate's is the key that both were found by.
   if (known.type !== end.type || known.name !== end.name || known.namespace !== end.namespace || (end.name !== '' && known.aggregate !== end.aggregate)) return false
-  const [a, b] = [known.labels, end.labels]
-  if (a === null || b === null) return a === b
+  const a = known.labels
+  const b = end.labels
+  if (a === b) return true
+  if (a === null || b === null) return false
   if (a.length !== b.length) return false
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true

@@ -13,7 +13,7 @@ import { NodeNames } from '../node-names.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
-import { CalicoEnds, isLabelList, type CalicoEnd, type CalicoType } from './calico-ends.ts'
+import { CalicoEnds, isLabelList, noteAggregation, type CalicoEnd, type CalicoType } from './calico-ends.ts'
 import {
   digestCount, digestName, digestRow, flowRecordOf, nameOf, problemOf, readAddress, readProtocol, readReporter, readSeconds, wrongName, type CalicoEndPair,
   type CalicoRow,
@@ -68,7 +68,7 @@ export class CalicoNormalizer {
     if (source.kind === 'rejected') return source
     const destination = this.#ends.destination(to, row, { namespace: record.dest_service_namespace, name: record.dest_service_name })
     if (destination.kind === 'rejected') return destination
-    this.#noteAggregation(from, to, row)
+    noteAggregation(this.#coverage, { from, to }, row)
     const problem = problemOf(FORMAT, source, destination)
     if (problem !== null) return problem
     const ends: CalicoEndPair = { source, destination }
@@ -101,14 +101,6 @@ export class CalicoNormalizer {
     return enforced.verdict(action === 'allow' || action === 'deny' ? action : 'other')
   }
 
-  /** Level 2 and up lose outside addresses, level 3 destination ports; what else they drop (pod names, pod addresses, source ports) no policy needs. */
-  #noteAggregation(from: CalicoEnd, to: CalicoEnd, { lastAtUs, host }: CalicoRow): void {
-    if (to.port === 0) this.#coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 3: destination ports are missing')
-    else if ((from.type === 'net' && from.address.text === '') || (to.type === 'net' && to.address.text === '')) {
-      this.#coverage.note('aggregation', lastAtUs, host, 'Calico aggregation level 2: outside addresses are missing')
-    }
-  }
-
   #readSource(record: RawObject): CalicoEnd | Rejection {
     const namespace = nameOf(record.source_namespace)
     const name = nameOf(record.source_name)
@@ -124,7 +116,7 @@ export class CalicoNormalizer {
     if (typeof port !== 'number') return port
     const labels = readList('source_labels', record.source_labels)
     if (!isLabelList(labels)) return labels
-    return { kind: 'said', prefix: 'source', type, namespace, name, aggregate, labels, address, port }
+    return { kind: 'said', prefix: 'source', type, namespace, name, aggregate, labels, address, port, settled: undefined }
   }
 
   #readDestination(record: RawObject): CalicoEnd | Rejection {
@@ -142,7 +134,7 @@ export class CalicoNormalizer {
     if (typeof port !== 'number') return port
     const labels = readList('dest_labels', record.dest_labels)
     if (!isLabelList(labels)) return labels
-    return { kind: 'said', prefix: 'dest', type, namespace, name, aggregate, labels, address, port }
+    return { kind: 'said', prefix: 'dest', type, namespace, name, aggregate, labels, address, port, settled: undefined }
   }
 
   /** Rows have no id: everything that tells rows of one window apart. */

@@ -11,6 +11,7 @@ import type { Outcome, Rejection } from '../../flow/flow-record.ts'
 import type { LineReader, NormalizeContext } from '../normalize-context.ts'
 import { reject, shown, type RawObject } from '../problems.ts'
 import { CalicoNormalizer } from './calico-enterprise.ts'
+import { aggregateOf, CalicoPlainLines, podOf, typeOf } from './calico-plain-lines.ts'
 
 const COLUMNS = 24
 const TYPES = new Set(['wep', 'hep', 'ns', 'net', 'pvt', 'pub'])
@@ -21,13 +22,18 @@ const REPORTERS = new Set(['in', 'out', 'src', 'dst', 'fwd'])
 const ACTIONS = new Set(['allow', 'deny', '-'])
 
 export class CalicoLineReader implements LineReader {
+  readonly #plain: CalicoPlainLines
   readonly #rows: CalicoNormalizer
 
   constructor(context: NormalizeContext) {
+    this.#plain = new CalicoPlainLines(context)
     this.#rows = new CalicoNormalizer(context)
   }
 
   read(line: string): Outcome | undefined {
+    if (!isDigit(line.charCodeAt(0))) return undefined
+    const plain = this.#plain.read(line)
+    if (plain !== undefined) return plain
     const columns = columnsOf(line)
     if (columns === undefined) return undefined
     const row = rowOf(columns)
@@ -42,7 +48,6 @@ const MALFORMED = new Set(['wrong-type', 'bad-address', 'bad-port', 'missing-fie
 
 /** The columns when the line is of this form. */
 function columnsOf(line: string): string[] | undefined {
-  if (!isDigit(line.charCodeAt(0))) return undefined
   const columns = line.split(' ', COLUMNS + 1)
   const [start = '', end = '', source = ''] = columns
   return columns.length === COLUMNS && isSeconds(start) && isSeconds(end) && TYPES.has(source) && TYPES.has(columns[6] ?? '') ? columns : undefined
@@ -95,24 +100,6 @@ function isRejection(value: RawObject | Rejection): value is Rejection {
 
 function malformed(column: string, text: string, expected: string): Rejection {
   return reject('calico-enterprise', 'malformed-line', `${column}: expected ${expected}, got ${shown(text)}`)
-}
-
-/** `pub` and `pvt` were types once. */
-function typeOf(type: string): string {
-  return type === 'pub' || type === 'pvt' ? 'net' : type
-}
-
-/** The pod's name where the column holds one. */
-function podOf(type: string, name: string): string {
-  return type === 'wep' && !name.endsWith('*') ? name : '-'
-}
-
-/** The aggregate's name as rows write it: the common prefix of its pods' names ends in a dash. */
-function aggregateOf(type: string, name: string): string {
-  if (type === 'pub' || type === 'pvt') return type
-  if (type !== 'wep') return name
-  if (!name.endsWith('*')) return '-'
-  return name.length < 2 || name.endsWith('-*') ? name : `${name.slice(0, -1)}-*`
 }
 
 /** The number; other texts stay for the row's reader to refuse, and `-` is none. */

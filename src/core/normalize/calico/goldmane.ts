@@ -188,7 +188,7 @@ function readSource(flow: RawObject, key: RawObject): CalicoEnd | Rejection {
   const labels = readLabels('source_labels', flow.source_labels ?? flow.sourceLabels)
   if (!isLabelList(labels)) return labels
   const aggregate = type === 'net' ? NETWORKS.get(name) ?? name : name
-  return { kind: 'said', prefix: 'source', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port: 0 }
+  return { kind: 'said', prefix: 'source', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port: 0, settled: undefined }
 }
 
 function readDestination(flow: RawObject, key: RawObject): CalicoEnd | Rejection {
@@ -204,7 +204,7 @@ function readDestination(flow: RawObject, key: RawObject): CalicoEnd | Rejection
   const labels = readLabels('dest_labels', flow.dest_labels ?? flow.destLabels)
   if (!isLabelList(labels)) return labels
   const aggregate = type === 'net' ? NETWORKS.get(name) ?? name : name
-  return { kind: 'said', prefix: 'dest', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port }
+  return { kind: 'said', prefix: 'dest', type, namespace, name: '', aggregate, labels, address: NO_ADDRESS, port, settled: undefined }
 }
 
 /** Labels that all pods of the aggregate share; `null` when there are none: Goldmane leaves out an empty list. */

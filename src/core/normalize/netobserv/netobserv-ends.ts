@@ -4,6 +4,7 @@
  * Invariants: a pod on the host's network is its node (T10); a Service's address gives its backends only where state, or the record's own
  * translation, proves them (T8); the labels of pods come from state or are unknown (T16). Texts are stored only after they were checked.
  */
+import { RecentMap } from '../../base/recent-map.ts'
 import type { WorkloadRef } from '../../flow/end.ts'
 import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
@@ -57,6 +58,14 @@ interface KnownPod extends NamedPod {
   end: End | undefined
 }
 
+/** What an address was last seen as: nearly always what it is in the next record, which then needs one lookup instead of three. */
+interface Seen {
+  readonly address: AddressInfo
+  pod: KnownPod | undefined
+}
+
+/** Addresses of one of two generations. Larger: fewer of them are looked up again by address and by names; smaller: less memory. */
+const MAX_SEEN = 50_000
 /** Pods remembered. Larger: fewer names checked; smaller: less memory. Past it everything is forgotten at once. */
 const MAX_PODS = 100_000
 
@@ -67,6 +76,7 @@ export class NetObservEnds {
   /** namespace -> pod name -> pod. */
   readonly #pods = new Map<unknown, Map<unknown, KnownPod>>()
   #podCount = 0
+  readonly #seen = new RecentMap<string, Seen>(MAX_SEEN)
 
   constructor(context: NormalizeContext) {
     this.#context = context
@@ -76,11 +86,12 @@ export class NetObservEnds {
 
   /** The end whose values start at `at`; those from `other` on tell whether a node is the pod's own. */
   place(fields: Fields, at: EndStart, other: EndStart, question: EndQuestion): PlacedEnd | Rejection {
-    const address = this.#readAddress(fields, at)
-    if (address.kind === 'rejected') return address
+    const seen = this.#see(fields, at)
+    if ('code' in seen) return seen
+    const { address } = seen
     const port = readEndPort(fields, at)
     if (typeof port !== 'number') return port
-    const asked: Asked = { fields, at, other, address, port, question }
+    const asked: Asked = { fields, at, other, seen, address, port, question }
     const type = fields[at + TYPE] ?? typeByNames(fields, at)
     if (type === 'Pod') return this.#placePod(asked)
     if (type === 'Service') return this.#placeService(asked)
@@ -88,6 +99,17 @@ export class NetObservEnds {
     if (type === undefined) return this.#placeUnnamed(asked)
     // Other types (there are none in 2026) are somebody's, but whose?
     return typeof type === 'string' ? placed(asked, this.#identities.special('unknown')) : wrongType('netobserv', nameOf(at, 'K8S_Type'), 'a text', type)
+  }
+
+  #see(fields: Fields, at: EndStart): Seen | Rejection {
+    const text = fields[at + ADDRESS]
+    const known = typeof text === 'string' ? this.#seen.get(text) : undefined
+    if (known !== undefined) return known
+    const address = this.#readAddress(fields, at)
+    if (address.kind === 'rejected') return address
+    const seen: Seen = { address, pod: undefined }
+    if (typeof text === 'string' && text.length <= 64) this.#seen.set(text, seen)
+    return seen
   }
 
   #readAddress(fields: Fields, at: EndStart): AddressInfo | Rejection {
@@ -102,7 +124,7 @@ export class NetObservEnds {
   #placePod(asked: Asked): PlacedEnd | Rejection {
     const { fields, at, question } = asked
     if (fields[at + HOST_IP] !== undefined && fields[at + HOST_IP] === fields[at + ADDRESS]) return placed(asked, this.#node(asked))
-    const pod = this.#pod(fields, at)
+    const pod = this.#podSeen(asked)
     if ('code' in pod) return pod
     if (pod.namespace === '' || (pod.name === '' && pod.workload === null)) return placed(asked, this.#identities.special('unknown'))
     const known = pod.name === '' ? undefined : this.#resolver.knownPod(pod.namespace, pod.name, question.atUs)
@@ -137,6 +159,15 @@ export class NetObservEnds {
     return this.#identities.special(isSame ? 'host' : 'node')
   }
 
+  #podSeen({ fields, at, seen }: Asked): KnownPod | Rejection {
+    const last = seen.pod
+    if (last !== undefined && last.name === fields[at + NAME] && last.namespace === fields[at + NAMESPACE] && last.ownerName === fields[at + OWNER_NAME] &&
+      last.ownerType === fields[at + OWNER_TYPE]) return last
+    const pod = this.#pod(fields, at)
+    if (!('code' in pod)) seen.pod = pod
+    return pod
+  }
+
   #pod(fields: Fields, at: EndStart): KnownPod | Rejection {
     const namespace = fields[at + NAMESPACE]
     const name = fields[at + NAME]
@@ -161,6 +192,7 @@ interface Asked {
   readonly fields: Fields
   readonly at: EndStart
   readonly other: EndStart
+  readonly seen: Seen
   readonly address: AddressInfo
   readonly port: number
   readonly question: EndQuestion
