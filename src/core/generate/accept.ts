@@ -58,13 +58,20 @@ export function acceptTraffic(edges: readonly TrafficEdge[], options: AcceptOpti
   const echoes = findEchoes(edges)
   const denied = new Set(edges.filter((e) => e.port === DNS_PORT && e.pairs.some((p) => connectionProblem(p.sightings) === 'only-denied')).map(endsKey))
   for (const edge of edges) {
-    if (hasSubject(edge, options.cluster) && !echoes.has(edge)) judge({ edge, isDnsDenied: denied.has(endsKey(edge)), ...options }, sink)
+    if (echoes.has(edge)) continue
+    if (hasSubject(edge, options.cluster)) judge({ edge, isDnsDenied: denied.has(endsKey(edge)), ...options }, sink)
+    else if (hasUnknownEnd(edge)) sink.review.push({ edge: trafficEdgeView(edge), reason: { code: 'unknown-workload', text: reviewText('unknown-workload') } })
   }
   return sink
 }
 
 function hasSubject(edge: TrafficEdge, cluster: string): boolean {
   return [edge.from, edge.to].some((party) => party.workload?.cluster === cluster)
+}
+
+/** It can become no rule, but saying nothing of it would look like a log without traffic: AWS VPC CNI without cluster state names nobody. */
+function hasUnknownEnd(edge: TrafficEdge): boolean {
+  return edge.from.identity.kind === 'unknown' || edge.to.identity.kind === 'unknown'
 }
 
 interface Sink {

@@ -104,8 +104,9 @@ function flagSilence(known: readonly Workload[], subjects: readonly SubjectDraft
 
 function isInScope(item: ReviewItem, options: GenerateOptions): boolean {
   if (options.namespace === undefined || item.edge === undefined) return true
-  const { from, to } = item.edge
-  return [from, to].some((end) => end.kind === 'pod' && end.namespace === options.namespace)
+  // Where nobody is named, it may be anybody's.
+  const pods = [item.edge.from, item.edge.to].filter((end) => end.kind === 'pod')
+  return pods.length === 0 || pods.some((end) => end.namespace === options.namespace)
 }
 
 function reviewOrder(item: ReviewItem): string {

@@ -16,7 +16,7 @@ export function refusalReason(workload: Workload): RefusedWorkload['reason'] {
   const hasLabels = workload.labelSets.some((labels) => Object.keys(labels).length > 0)
   return hasLabels
     ? { code: 'not-selectable', text: 'No label selector picks exactly this workload: every usable label set also matches pods of another workload. Give its pod template a label of its own.' }
-    : { code: 'no-labels', text: 'Its pods carry no usable label (none in the log, or only per-release ones). An empty selector would take in the whole namespace, so nothing is generated. Add a label to the pod template.' }
+    : { code: 'no-labels', text: 'Its pods carry no usable label (none in the log, or only per-release ones). An empty selector would take in the whole namespace, so nothing is generated. Give cluster state with --cluster-state, or add a label to the pod template.' }
 }
 
 /** Why a workload without a selector can be no peer. */

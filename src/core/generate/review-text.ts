@@ -15,10 +15,10 @@ const TEXTS: Readonly<Record<ReviewCode, string>> = {
   'may-be-node': 'A private address, in a log that cannot tell a node from the outside (kubelet probes look like this). Give cluster state with --cluster-state so that nodes are known.',
   'may-be-pod': 'The address lies in a network where pods live: probably a terminated pod, so an ipBlock would be wrong.',
   'metadata-address': 'The peer is the cloud\'s instance metadata, which hands out the node\'s credentials to whoever reaches it. Allow it by hand, and only for workloads that have no identity of their own.',
-  'peer-not-selectable': 'No label selector picks exactly this peer among the pods of its namespace; give it a label of its own.',
+  'peer-not-selectable': 'No label selector picks exactly this peer among the pods of its namespace. Where the log gives no labels (NetObserv, GKE, AWS), give cluster state with --cluster-state; else give its pod template a label of its own.',
   'invalid-namespace': 'The namespace of the peer is not a name Kubernetes accepts, so no rule can name it. Look at where the log comes from: it is damaged, or somebody made it up.',
   'foreign-cluster': 'The peer is a pod of another cluster; a NetworkPolicy cannot select it.',
-  'no-evidence': 'No accepted traffic was seen in this direction. Silence is no proof that nothing is needed, so the direction stays open and the namespace\'s default-deny for it is withheld.',
+  'no-evidence': 'No traffic that a rule can be made of was seen in this direction. Silence is no proof that nothing is needed, so the direction stays open and the namespace\'s default-deny for it is withheld.',
 }
 
 export function reviewText(code: ReviewCode): string {

@@ -46,8 +46,11 @@ export function findDenied(traffic: readonly TrafficEdge[], compiled: CompiledPo
 }
 
 function isInScope(edge: TrafficEdge, namespace: string | undefined): boolean {
-  const pods = [edge.from, edge.to].filter((p) => p.identity.kind === 'pod')
-  return pods.length > 0 && (namespace === undefined || pods.some((p) => p.identity.namespace === namespace))
+  const ends = [edge.from, edge.to]
+  const pods = ends.filter((p) => p.identity.kind === 'pod')
+  // Between ends that nobody named, everything depends on who they are: not to ask would count as clean.
+  if (pods.length === 0) return ends.some((p) => p.identity.kind === 'unknown')
+  return namespace === undefined || pods.some((p) => p.identity.namespace === namespace)
 }
 
 /** The label sets that met, with what they saw; for outside edges per address, and once without one where flows came without theirs or only a sample is kept. */

@@ -31,7 +31,7 @@ export function renderRecommendationSummary(document: RecommendationDocument): s
 }
 
 function policyTable(document: RecommendationDocument): string {
-  if (document.policies.length === 0) return '  none: no accepted connections\n'
+  if (document.policies.length === 0) return `  none: ${document.review.length === 0 ? 'no connections were seen' : 'no connection could become a rule; Review says what is missing'}\n`
   const rows = document.policies.map((policy) => {
     const { metadata, spec } = policy as { metadata: { namespace?: string; name?: string }; spec: { ingress?: unknown[]; egress?: unknown[]; policyTypes?: string[] } }
     const name = `${metadata.namespace ?? ''}/${metadata.name ?? ''}`

@@ -93,6 +93,15 @@ describe('outside addresses', () => {
     expect(reviewOf(document)).toContain('may-be-pod web->10.244.1.77/32:443')
   })
 
+  test('traffic between ends that nobody named is told in review, of whatever namespace: it may be anybody\'s', () => {
+    const nobody = classEnd('unknown')
+    for (const options of [{}, { namespace: 'shop' }]) {
+      const document = recommendFrom([edge(nobody, { ...nobody, key: 'unknown-2' }, '5432/TCP'), edge(world, nobody, '443/TCP', { ips: ['203.0.113.7'] })], options)
+      expect(document.policies).toEqual([])
+      expect(document.review.map((r) => `${r.reason.code} ${r.edge?.port ?? ''}`)).toEqual(['unknown-workload 443', 'unknown-workload 5432'])
+    }
+  })
+
   test('addresses of services and nodes, known from cluster state, are never an ipBlock', () => {
     const { snapshot } = buildSnapshot([
       { apiVersion: 'v1', kind: 'Service', metadata: { name: 'x', namespace: 'shop' }, spec: { clusterIP: '10.96.0.9', clusterIPs: ['10.96.0.9'], ports: [{ port: 80 }] } },

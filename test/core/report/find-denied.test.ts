@@ -43,6 +43,11 @@ describe('what policies would deny', () => {
     expect(findingsOf([edge(web, db, '5432/TCP')], denyDb + denyWeb)).toEqual(['denied web->db:5432 both-denied'])
   })
 
+  test('between ends that nobody named everything is uncertain, never clean', () => {
+    const nobody = classEnd('unknown')
+    expect(findingsOf([edge(nobody, { ...nobody, key: 'unknown-2' }, '5432/TCP')], denyDb)).toEqual([expect.stringMatching(/^uncertain unknown->unknown:5432 /)])
+  })
+
   test('without policies nothing is denied', () => {
     expect(findingsOf([edge(web, db, '5432/TCP')], '')).toEqual([])
   })

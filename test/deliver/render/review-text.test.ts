@@ -14,8 +14,9 @@ test('a reason is told once, followed by everything that waits for it; connectio
   shop/db (Deployment) -> Kubernetes API server   6443/TCP
   shop/web (Deployment) -> Kubernetes API server  6443/TCP
 
-  no-evidence (2): No accepted traffic was seen in this direction. Silence is no proof that nothing
-    is needed, so the direction stays open and the namespace's default-deny for it is withheld.
+  no-evidence (2): No traffic that a rule can be made of was seen in this direction. Silence is no
+    proof that nothing is needed, so the direction stays open and the namespace's default-deny for
+    it is withheld.
   WORKLOAD
   shop/db (Deployment), egress
   shop/web (Deployment), ingress
