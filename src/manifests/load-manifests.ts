@@ -29,8 +29,9 @@ export async function readManifests(paths: readonly string[], options: ReadOptio
       seen.add(file)
       const read = await readText(file, options.stdin ?? process.stdin)
       const parsed = 'error' in read ? { objects: [], inputErrors: [read.error] } : parseDocuments(read.text, file)
-      objects.push(...parsed.objects)
-      inputErrors.push(...parsed.inputErrors)
+      // One by one: hundreds of thousands are too many arguments.
+      for (const object of parsed.objects) objects.push(object)
+      for (const error of parsed.inputErrors) inputErrors.push(error)
     }
   }
   return { objects, inputErrors }

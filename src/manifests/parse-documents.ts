@@ -1,4 +1,4 @@
-import { LineCounter, isScalar, parseDocument } from 'yaml'
+import { LineCounter, isScalar, parseDocument, visit } from 'yaml'
 import type { Document } from 'yaml'
 import type { LoadedObject, ManifestError, Manifests } from './manifest.ts'
 
@@ -79,18 +79,41 @@ class DocumentError extends Error {
   }
 }
 
-const YAML_OPTIONS = { merge: true, prettyErrors: false, logLevel: 'silent' } as const
+/** `uniqueKeys` of the library compares every key with every other: minutes for one megabyte of keys. `repeatedKey` takes one look at each. */
+const YAML_OPTIONS = { merge: true, uniqueKeys: false, prettyErrors: false, logLevel: 'silent' } as const
 
 function parsePieceYaml(piece: Piece): unknown {
   const lineCounter = new LineCounter()
   const document = parseDocument(piece.text, { ...YAML_OPTIONS, lineCounter })
   const error = document.errors[0]
   if (error !== undefined) throw new DocumentError(piece.line + lineCounter.linePos(error.pos[0]).line - 1, `not valid YAML: ${error.message}`)
+  const repeated = repeatedKey(document)
+  if (repeated !== undefined) throw new DocumentError(piece.line + lineCounter.linePos(repeated).line - 1, 'not valid YAML: Map keys must be unique')
   try {
     return document.toJS({ maxAliasCount: ALIAS_LIMIT }) as unknown
   } catch (cause) {
     throw new DocumentError(piece.line, `its YAML aliases cannot be expanded (${cause instanceof Error ? cause.message : String(cause)}): write the repeated parts out`)
   }
+}
+
+/** Offset of the first key that its map has already; of two values nobody knows which was meant. */
+function repeatedKey(document: Document): number | undefined {
+  let offset: number | undefined
+  visit(document, {
+    Map: (_, map) => {
+      const seen = new Set<unknown>()
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue
+        if (seen.has(key.value)) {
+          offset = key.range?.[0] ?? 0
+          return visit.BREAK
+        }
+        seen.add(key.value)
+      }
+      return undefined
+    },
+  })
+  return offset
 }
 
 interface Place {
@@ -172,8 +195,10 @@ class PieceLines {
 
 function lineFinder({ piece, path }: Place, lines: PieceLines): (field: string) => number {
   return (field) => {
+    const whole = joinPath(path, field)
+    if (whole === '') return piece.line + firstContentLine(piece.text) - 1
     const { document, lineCounter } = lines.treeOf(piece)
-    const offset = offsetOf(document, joinPath(path, field))
+    const offset = offsetOf(document, whole)
     return piece.line + (offset === undefined ? firstContentLine(piece.text) : lineCounter.linePos(offset).line) - 1
   }
 }

@@ -247,3 +247,33 @@ ${policyYaml('p')}`)
     expect(errors(inputErrors)).toEqual(['state.yaml:10: document 1: Pod bad: status.podIPs: Invalid value: "nonsense": must be a valid IP address; the object is left out'])
   })
 })
+
+test('a key that a map has twice is refused with its line, in block and in flow style', async () => {
+  const block = write('block.yaml', 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  name: b\n')
+  const flow = write('flow.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: a,\n  name: b}\n')
+  const { objects, inputErrors } = await readManifests([block, flow])
+  expect(objects).toEqual([])
+  expect(errors(inputErrors)).toEqual([
+    'block.yaml:5: document 1: not valid YAML: Map keys must be unique', 'flow.yaml:4: document 1: not valid YAML: Map keys must be unique',
+  ])
+})
+
+test('many keys cost as much as they are long, not their square', async () => {
+  const seconds = async (keys: number): Promise<number> => {
+    const path = write(`${keys}.yaml`, Array.from({ length: keys }, (_, i) => `k${i}: 1\n`).join(''))
+    const startedAt = performance.now()
+    expect((await readManifests([path])).inputErrors).toHaveLength(1)
+    return performance.now() - startedAt
+  }
+  await seconds(5_000)
+  const few = await seconds(5_000)
+  // Squared it would be 64 times as much.
+  expect(await seconds(40_000) / few).toBeLessThan(30)
+}, 60_000)
+
+test('hundreds of thousands of broken documents are one answer, not a crash', async () => {
+  const path = write('many.json', `[${'1,'.repeat(300_000)}1]`)
+  expect((await readManifests([path])).inputErrors.length).toBeGreaterThan(0)
+  const objects = write('objects.json', `[${'{"apiVersion":"v1","kind":"X"},'.repeat(200_000)}{"apiVersion":"v1","kind":"X"}]`)
+  expect((await readManifests([objects])).objects).toHaveLength(200_001)
+}, 60_000)
