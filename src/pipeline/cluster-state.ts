@@ -32,6 +32,8 @@ export interface FullState {
   readonly objects: readonly unknown[]
   /** Who says so, for people: `cluster-state`, `api`, `sync`. */
   readonly source: string
+  /** True when parts of the input could not be read at all: who knows what they held. */
+  readonly hasUnread?: boolean
 }
 
 /** What a watch saw since the full state that its source saved first. */
@@ -76,7 +78,7 @@ export async function saveClusterState(database: Database, clusterId: number, st
   const read = readState(state.objects, state.atUs)
   if (read.objects.length === 0) {
     const first = read.problems[0]
-    throw new AppError('input-unusable', first === undefined ? 'The cluster state holds no object of a kind that is kept.' : `The cluster state holds no usable object: ${first.name}: ${first.field}: ${first.message}.`)
+    throw new AppError('input-unusable', first === undefined ? 'The cluster state holds no object of a kind that is kept.' : `The cluster state holds no usable object: ${first.name}: ${first.field === '' ? '' : `${first.field}: `}${first.message}.`)
   }
   return withRetry(() => withTransaction(database, async (tx) => {
     await lockClusterState(tx, clusterId)
@@ -85,11 +87,16 @@ export async function saveClusterState(database: Database, clusterId: number, st
     await writeVersionEdits(tx, clusterId, edits)
     const kinds = new Set(read.objects.map((o) => o.kind))
     await insertSpan(tx, clusterId, {
-      source: state.source, atUs: state.atUs, objects: read.objects.length, isComplete: COMPLETE_KINDS.every((k) => kinds.has(k)), digest: read.digest,
+      source: state.source, atUs: state.atUs, objects: read.objects.length, isComplete: state.hasUnread !== true && isWhole(kinds, read.unusableKinds), digest: read.digest,
     })
     await advanceHead(tx, clusterId, { confirmedUntilUs: state.atUs, hasChanges: true })
     return reportOf(state.atUs, read, edits, false)
   }))
+}
+
+/** True when every kind is there that may hold an address, and all of it could be used; `object`: something that told no kind. */
+function isWhole(kinds: ReadonlySet<string>, unusable: ReadonlySet<string>): boolean {
+  return !unusable.has('object') && COMPLETE_KINDS.every((kind) => kinds.has(kind) && !unusable.has(kind))
 }
 
 /** `undefined` when the moment is covered already. */

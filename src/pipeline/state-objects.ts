@@ -33,6 +33,8 @@ export interface ReadObjects {
   readonly objects: readonly PlacedObject[]
   readonly ignored: number
   readonly problems: readonly StateProblem[]
+  /** Kinds of which an object could not be used: that something is not among them does not say that it was not there. */
+  readonly unusableKinds: ReadonlySet<string>
   /** Of all objects, whatever their order. */
   readonly digest: string
 }
@@ -54,7 +56,7 @@ export function readState(given: readonly unknown[], atUs: number): ReadObjects 
     if (placed !== undefined) byKey.set(placed.key, placed)
   }
   const objects = [...byKey.values()]
-  return { objects, ignored: read.ignored, problems: read.problems, digest: hashOf(objects.map((o) => `${o.key}\n${o.digest}`).sort().join('\n')) }
+  return { objects, ignored: read.ignored, problems: read.problems, unusableKinds: read.unusableKinds, digest: hashOf(objects.map((o) => `${o.key}\n${o.digest}`).sort().join('\n')) }
 }
 
 export function readChanges(given: readonly StateChange[]): ReadChanges {
@@ -64,12 +66,13 @@ export function readChanges(given: readonly StateChange[]): ReadChanges {
     return object === undefined ? [] : [{ object, change }]
   })
   changes.sort((a, b) => a.change.atUs - b.change.atUs)
-  return { changes, objects: changes.map((c) => c.object), ignored: read.ignored, problems: read.problems, digest: '' }
+  return { changes, objects: changes.map((c) => c.object), ignored: read.ignored, problems: read.problems, unusableKinds: read.unusableKinds, digest: '' }
 }
 
 class Reading {
   ignored = 0
   readonly problems: StateProblem[] = []
+  readonly unusableKinds = new Set<string>()
 
   object(value: unknown, place: number, atUs: number): PlacedObject | undefined {
     const reduced = reduceObject(value, atUs)
@@ -79,6 +82,7 @@ class Reading {
     }
     if (!('problems' in reduced)) return placedObject(reduced, place, atUs)
     const name = shownName(value)
+    this.unusableKinds.add(name.split(' ', 1)[0] ?? '')
     for (const { field, message } of reduced.problems) if (this.problems.length < MAX_PROBLEMS) this.problems.push({ object: place, name, field, message })
     return undefined
   }

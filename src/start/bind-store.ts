@@ -29,7 +29,7 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     observe: (query) => observeStore(database, query),
     versionIdentityMap: (cluster, map) => versionIdentityMap(database, map, { cluster, nowUs: nowUs() }),
     saveRecommendation: (cluster, document) => save(database, cluster, document),
-    saveState: async ({ cluster, atUs, objects }) => saveClusterState(database, await ensureCluster(database, cluster), { atUs: atUs ?? nowUs(), objects, source: 'cluster-state' }),
+    saveState: async ({ cluster, atUs, ...state }) => saveClusterState(database, await ensureCluster(database, cluster), { ...state, atUs: atUs ?? nowUs(), source: 'cluster-state' }),
     ingestFiles: async ({ paths, cluster, history, onProgress }) => {
       const ingester = await createIngester(database, {
         cluster, isAnyAge: true, ...(history === undefined ? {} : { history }), podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })

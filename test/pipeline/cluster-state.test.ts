@@ -56,6 +56,17 @@ describe('storing cluster state', () => {
     expect(report).toMatchObject({ added: 3, problems: [{ object: 3, name: 'Pod shop/bad', field: 'metadata.labels.a' }, { object: 4, name: 'Pod shop/nul' }] })
   })
 
+  it('a moment at which a pod could not be read, or a part of the input, does not say of any address that nobody had it', async () => {
+    const nobody = '203.0.113.9'
+    const known = podObject('a', { ip: IP, created: 10 })
+    await save(100, [known])
+    expect(await holder(100, nobody)).toBe('nobody')
+    await save(200, [known, { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'bad', namespace: 'shop', labels: { a: 5 } }, status: { podIP: nobody } }])
+    expect(await holder(200, nobody)).toBe('unknown')
+    await saveClusterState(database, CLUSTER, { atUs: timeUs(300), objects: [...clusterBase(), known], source: 'test', hasUnread: true })
+    expect(await holder(300, nobody)).toBe('unknown')
+  })
+
   it('a NetworkPolicy comes back as it was at each moment', async () => {
     const policy = (port: number) => ({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'p', namespace: 'shop', uid: 'uid-p' }, spec: { podSelector: {}, ingress: [{ ports: [{ port }] }] } })
     await save(100, [policy(80)])

@@ -28,7 +28,7 @@ export interface ApiStore {
   ingestStatus(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number; readonly limit: number }): Promise<IngestStatus>
   deadLetters(query: DeadLetterFilter & { readonly cluster: string; readonly limit: number; readonly before: string | undefined }): Promise<DeadLetter[]>
   /** Stores a full cluster state; see pipeline/cluster-state.ts. */
-  saveState(state: { readonly atUs: number; readonly objects: readonly unknown[] }): Promise<StateReport>
+  saveState(state: { readonly atUs: number; readonly objects: readonly unknown[]; readonly hasUnread?: boolean }): Promise<StateReport>
   stateSummary(): Promise<StateSummary>
   checkReadiness(): Promise<readonly ReadinessCheck[]>
 }

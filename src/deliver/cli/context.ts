@@ -22,7 +22,7 @@ export interface Store {
   saveRecommendation(cluster: string, document: RecommendationDocument): Promise<void>
   ingestFiles(request: { readonly paths: readonly string[]; readonly cluster: string; readonly history?: ClusterHistory; readonly onProgress: (progress: IngestProgress) => void }): Promise<IngestReport>
   /** Stores a full cluster state, of now unless told. */
-  saveState(state: { readonly cluster: string; readonly atUs: number | undefined; readonly objects: readonly unknown[] }): Promise<StateReport>
+  saveState(state: { readonly cluster: string; readonly atUs: number | undefined; readonly objects: readonly unknown[]; readonly hasUnread?: boolean }): Promise<StateReport>
   /** Reads dead letters again; see pipeline/replay-letters.ts. */
   replayLetters(request: LetterRequest & { readonly isBackfill: boolean }): Promise<ReplayReport>
   /** The newest dead letters, and how many there are. */

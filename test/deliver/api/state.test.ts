@@ -44,6 +44,7 @@ describe('PUT and GET /api/v1/clusters/{cluster}/state', () => {
   test('what is unusable says so', async () => {
     expect(await put('{"kind":', '')).toMatchObject({ status: 400 })
     expect(await put('', '')).toMatchObject({ status: 400 })
+    expect(await put('a: [', '', 'application/yaml')).toMatchObject({ json: { code: 'input-unusable', detail: expect.stringMatching(/^The body holds no Kubernetes object: line \d+: document 1: not valid YAML: /) } })
     expect(await put('{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"}}')).toMatchObject({ json: { code: 'input-unusable' } })
     expect(await put(STATE, '?at=yesterday')).toMatchObject({ status: 400, json: { detail: expect.stringContaining('"at" is "yesterday"') } })
     expect(await put(STATE, '?at=2099-01-01T00:00:00Z')).toMatchObject({ status: 400, json: { detail: expect.stringContaining('lies in the future') } })

@@ -35,7 +35,7 @@ export function stateEndpoints(context: ApiContext): Endpoint[] {
         if (atUs > context.nowUs() + CLOCK_SKEW_US) throw new AppError('usage', `"at" (${formatTimeUs(atUs)}) lies in the future: nobody knows the state of then.`, { at: 'at' })
         const report = await limiter.run(async () => {
           const { objects, unread } = await readObjects(req, context)
-          return { ...await store.saveState({ atUs, objects }), unread }
+          return { ...await store.saveState({ atUs, objects, hasUnread: unread.length > 0 }), unread }
         })
         const { added, changed, ended, problems } = report
         logger.info({ at: formatTimeUs(atUs), added, changed, ended, problems: problems.length }, 'cluster state stored')
@@ -66,6 +66,8 @@ async function readObjects(req: Request, context: ApiContext): Promise<{ objects
   if (body.length === 0) throw new AppError('usage', 'The body is empty. Send Kubernetes objects or a List as JSON or YAML.')
   if (!isJson) {
     const { objects, inputErrors } = await context.readObjects(body)
+    const [first] = inputErrors
+    if (objects.length === 0 && first !== undefined) throw new AppError('input-unusable', `The body holds no Kubernetes object: ${first.line === undefined ? '' : `line ${first.line}: `}${first.message}.`)
     return { objects, unread: inputErrors }
   }
   const value = parseJson(body)

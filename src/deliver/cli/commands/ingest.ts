@@ -74,14 +74,15 @@ function checkFlags(paths: readonly string[], flags: IngestFlags, nowUs: number)
     return
   }
   if (flags.list === true || flags.reason !== undefined) throw new AppError('usage', '--list and --reason belong to --dead-letters.')
-  if (paths.length === 0) throw new AppError('usage', 'Name at least one flow log, or - for standard input.')
+  if (paths.length > 0) return
+  throw new AppError('usage', `Name at least one flow log, or - for standard input.${flags.clusterState === undefined ? '' : ' Name it before --cluster-state, which takes every path behind it.'}`)
 }
 
 async function ingestFiles(store: Store, { paths, flags }: { paths: readonly string[]; flags: IngestFlags }, context: CliContext): Promise<ExitCode> {
   const { output, settings } = context
   const cluster = flags.cluster ?? settings.cluster
   const state = await readClusterState(flags.clusterState, context)
-  if (state !== undefined) await saveState(store, { cluster, atUs: flags.stateAt, objects: state.objects }, output)
+  if (state !== undefined) await saveState(store, { cluster, atUs: flags.stateAt, objects: state.objects, hasUnread: state.inputErrors.length > 0 }, output)
   const progress = trackFiles(output, 'storing')
   try {
     const report = await store.ingestFiles({
