@@ -78,9 +78,9 @@ const DESTINATION_KEY = Segment.of('"destination":')
 const W_ETHERNET = word('"eth')
 const ETHERNET_KEY = Segment.of('"ethernet":')
 
-/** True when everything was seen that tells what kind of event a line is. */
+/** True when everything was seen that tells what kind of event a line is. Without verdict, IP and l4 the flow may be another format's record. */
 export function hasNeeded(seen: number): boolean {
-  return (seen & NEEDED) === NEEDED
+  return (seen & NEEDED) === NEEDED && (seen & (VERDICT | IP | L4)) !== 0
 }
 
 /** True when everything was seen that a record needs. */

@@ -7,12 +7,14 @@ import { createRandom } from '../support/random.ts'
 const LABEL_SETS = 300
 const NODES = 500
 const MAX_LINE = 2048
-const TIME = '2026-01-01T00:00:00.000Z'
-/** Where two digits of a time stand. */
-const HOURS = 11
-const MINUTES = 14
-const SECONDS = 17
-const HUNDREDTHS = 20
+const HEAD = '{"flow":{"time":"2026-01-01T00:00:00.000Z","uuid":"00000000'
+const TIME_AT = 17
+const TIME_LENGTH = 24
+/** Where two digits of the time stand. */
+const HOURS = TIME_AT + 11
+const MINUTES = TIME_AT + 14
+const SECONDS = TIME_AT + 17
+const HUNDREDTHS = TIME_AT + 20
 const ZERO = 48
 
 /** Texts behind one another in one buffer: a Buffer for each would be a heap of its own. */
@@ -50,29 +52,28 @@ export function largeClusterChunks(podCount: number, amount: number): () => Buff
     return `"identity":${2000 + set},"cluster_name":"default","namespace":"team-${set % 20}","labels":["k8s:app=app-${set}","k8s:io.cilium.k8s.policy.cluster=default","k8s:io.kubernetes.pod.namespace=team-${
       set % 20}"],"pod_name":"app-${set}-7d4b9c6f58-${i.toString(36)}x"`
   }
-  const addresses = new Texts(podCount, (i) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`)
-  const sources = new Texts(podCount, (i) => `"source":{"ID":${1 + (i % 200)},${end(i)},"workloads":[{"name":"app-${i % LABEL_SETS}","kind":"Deployment"}]},"destination":{`)
+  const ip = (i: number): string => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`
+  const from = new Texts(podCount, (i) => `-1111-4222-8333-444455556666","verdict":"FORWARDED","IP":{"source":"${ip(i)}","destination":"`)
+  const to = new Texts(podCount, (i) => `${ip(i)}","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":`)
+  const sources = new Texts(podCount, (i) => `,"destination_port":8080,"flags":{"SYN":true}}},"source":{"ID":${1 + (i % 200)},${end(i)},"workloads":[{"name":"app-${
+    i % LABEL_SETS}","kind":"Deployment"}]},"destination":{`)
   const destinations = new Texts(podCount, (i) => `${end(i)}},"Type":"L3_L4","node_name":"default/node-`)
   const tails = new Texts(NODES, (i) => `${i}","event_type":{"type":4,"sub_type":4},"traffic_direction":"EGRESS","trace_observation_point":"TO_OVERLAY","is_reply":false,"Summary":"TCP Flags: SYN"},"node_name":"default/node-${
     i}","time":"`)
-  const fixed = new Texts(FIXED.length, (i) => FIXED[i] as string)
-  const time = Buffer.from(TIME, 'latin1')
+  const head = Buffer.from(HEAD, 'latin1')
   const bytes = Buffer.alloc(amount * MAX_LINE)
   let count = 0
 
-  function writeLine(from: number): number {
+  function writeLine(start: number): number {
     const [source, destination] = [random.int(podCount), random.int(podCount)]
-    setTime(time, ++count)
-    let at = fixed.write(0, bytes, from)
-    at += time.copy(bytes, at)
-    at = writeDigits(bytes, fixed.write(1, bytes, at), count, 8)
-    at = addresses.write(source, bytes, fixed.write(2, bytes, at))
-    at = addresses.write(destination, bytes, fixed.write(3, bytes, at))
-    at = writeDigits(bytes, fixed.write(4, bytes, at), 32_768 + random.int(28_000), 5)
-    at = sources.write(source, bytes, fixed.write(5, bytes, at))
-    at = tails.write(source % NODES, bytes, destinations.write(destination, bytes, at))
-    at += time.copy(bytes, at)
-    return fixed.write(6, bytes, at)
+    setTime(head, ++count)
+    writeDigits(head, head.length - 8, count, 8)
+    let at = start + head.copy(bytes, start)
+    at = to.write(destination, bytes, from.write(source, bytes, at))
+    at = writeDigits(bytes, at, 32_768 + random.int(28_000), 5)
+    at = tails.write(source % NODES, bytes, destinations.write(destination, bytes, sources.write(source, bytes, at)))
+    at += head.copy(bytes, at, TIME_AT, TIME_AT + TIME_LENGTH)
+    return at + bytes.write('"}\n', at, 'latin1')
   }
 
   return () => {
@@ -81,12 +82,6 @@ export function largeClusterChunks(podCount: number, amount: number): () => Buff
     return bytes.subarray(0, at)
   }
 }
-
-/** What stands between the parts that change. */
-const FIXED = [
-  '{"flow":{"time":"', '","uuid":"', '-1111-4222-8333-444455556666","verdict":"FORWARDED","IP":{"source":"', '","destination":"',
-  '","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":', ',"destination_port":8080,"flags":{"SYN":true}}},', '"}\n',
-]
 
 /** Decimal digits with leading zeros. */
 function writeDigits(bytes: Buffer, at: number, value: number, digits: number): number {
@@ -99,10 +94,10 @@ function writeDigits(bytes: Buffer, at: number, value: number, digits: number): 
 }
 
 /** A hundred lines a second. */
-function setTime(time: Buffer, count: number): void {
+function setTime(head: Buffer, count: number): void {
   const second = Math.floor(count / 100)
-  writeDigits(time, HUNDREDTHS, count % 100, 2)
-  writeDigits(time, SECONDS, second % 60, 2)
-  writeDigits(time, MINUTES, Math.floor(second / 60) % 60, 2)
-  writeDigits(time, HOURS, Math.floor(second / 3600) % 24, 2)
+  writeDigits(head, HUNDREDTHS, count % 100, 2)
+  writeDigits(head, SECONDS, second % 60, 2)
+  writeDigits(head, MINUTES, Math.floor(second / 60) % 60, 2)
+  writeDigits(head, HOURS, Math.floor(second / 3600) % 24, 2)
 }

@@ -144,6 +144,10 @@ describe('the fast path of Hubble lines is not fooled by', () => {
     ['something behind the line', `${LINE}{}`],
     ['a carriage return', `${LINE}\r`],
     ['a wrapper around the wrapper', `{"flow":${LINE}}`],
+    ['a time of a shipper', cut('"node_name":"default/node-1","time"', '"node_name":"default/node-1","@timestamp":"2026-05-05T00:00:00Z","time"')],
+    ['a node named by a shipper', LINE.replace(/\}$/, ',"kubernetes":{"host":"node-9"}}')],
+    ['counters of an exporter that aggregates', cut('"Summary"', '"aggregate":{"ingress_flow_count":3,"egress_flow_count":2},"Summary"')],
+    ['another format under the key flow', LINE.replace(/"(verdict|IP|l4)":/g, '"x$1":').replace('"Type":"L3_L4"', '"Type":"L7","connection":{},"disposition":"allow","SrcAddr":"10.0.0.1","DstAddr":"10.0.0.2","Proto":6,"TimeFlowEndMs":1767323045000')],
     ['metadata of another producer', cut('"Summary"', '"extensions":{"@type":"type.googleapis.com/retina.sh"},"Summary"')],
   ])('%s', (_, line) => {
     const pair = new Pair()
@@ -152,6 +156,23 @@ describe('the fast path of Hubble lines is not fooled by', () => {
     pair.check(LINE)
     pair.check(line)
     expect(pair.taken).toBeGreaterThanOrEqual(2)
+  })
+
+  test('names of any length that differ in one character', () => {
+    const pair = new Pair()
+    const names = ['']
+    for (let length = 1; length <= 17; length++) {
+      const name = 'abcdefghijklmnopq'.slice(0, length)
+      names.push(name, ...[...name].map((_, i) => `${name.slice(0, i)}z${name.slice(i + 1)}`))
+    }
+    for (let time = 0; time < 2; time++) {
+      for (const name of names) {
+        const outcome = pair.check(asLine({ ...FLOW, source: { ...FLOW.source, pod_name: name } }))
+        expect(outcome).toMatchObject({ kind: 'flow', initiatorPod: name })
+        expect(pair.check(asLine({ ...FLOW, destination: { ...FLOW.destination, pod_name: name } }))).toMatchObject({ kind: 'flow', responderPod: name })
+      }
+    }
+    expect(pair.taken).toBe(pair.lines)
   })
 
   test('a line cut off anywhere', () => {
@@ -219,6 +240,53 @@ describe('the decoder with the fast path', () => {
     }
     const expected = outcomes(undefined, bytes.length)
     for (const size of [997, 65_536, bytes.length]) expect(outcomes(createFastPath(createNormalizer({ cluster: 'default' })), size)).toEqual(expected)
+  })
+})
+
+/** Places and outcomes of all lines, read in chunks of `size` bytes; and how many the fast path took. */
+function decodeAll(text: string, size: number, isFast: boolean): { readonly items: readonly unknown[]; readonly taken: number } {
+  const normalizer = createNormalizer({ cluster: 'default' })
+  const decoder = createDecoder(isFast ? { fastPath: createFastPath(normalizer) } : {})
+  const bytes = Buffer.from(text)
+  const items: unknown[] = []
+  let taken = 0
+  const take = (read: ReturnType<typeof decoder.push>): void => {
+    for (const item of read) {
+      if (item.outcome !== null) taken++
+      items.push([item.line, item.startOffset, item.byteOffset, comparable(item.problem ?? item.outcome ?? normalizer.normalize(item.value))])
+    }
+  }
+  for (let at = 0; at < bytes.length; at += size) take(decoder.push(bytes.subarray(at, at + size)))
+  take(decoder.end())
+  return { items, taken }
+}
+
+describe('the decoder gives the fast path', () => {
+  const { time, ...timeless } = FLOW
+  const { node_name: node, ...nodeless } = FLOW
+  const shipper = { '@timestamp': '2026-05-05T00:00:00.5Z', kubernetes: { host: 'node-9' } }
+
+  test('lines that begin in one chunk and end in another', () => {
+    const text = Array.from({ length: 200 }, (_, i) => `${asLine({ ...FLOW, uuid: `0b5c1a7e-3f2d-4c8e-9a61-${String(i).padStart(12, '0')}` })}\n`).join('')
+    const expected = decodeAll(text, text.length, false).items
+    for (const size of [1, 64, LINE.length, LINE.length + 1, 997, 4096]) {
+      const { items, taken } = decodeAll(text, size, true)
+      expect(taken).toBe(200)
+      expect(items).toEqual(expected)
+    }
+  })
+
+  test('and what a shipper adds counts as without it, where the record lost its own and where it did not', () => {
+    const lines = [FLOW, timeless, nodeless].flatMap((flow) => [
+      { flow, ...shipper }, { ...shipper, flow }, { flow, node_name: node, time, ...shipper }, { flow, time, ...shipper }, { flow, node_name: node, ...shipper }, { flow },
+    ])
+    const text = [FLOW, ...lines, ...lines].map((line) => ('flow' in line ? JSON.stringify(line) : asLine(line))).map((line) => `${line}\n`).join('')
+    const slow = decodeAll(text, text.length, false)
+    expect(decodeAll(text, text.length, true).items).toEqual(slow.items)
+    // The shipper's time and node are there, and only where the record has none.
+    expect(slow.items[7]).toMatchObject([8, expect.anything(), expect.anything(), { firstAtUs: Date.UTC(2026, 4, 5) * 1000 + 500_000 }])
+    expect(slow.items[1]).toMatchObject([2, expect.anything(), expect.anything(), { firstAtUs: Date.UTC(2026, 0, 2, 3, 4, 5) * 1000 + 123_456, node: 'node-1' }])
+    expect(slow.items[13]).toMatchObject([14, expect.anything(), expect.anything(), { node: 'node-9' }])
   })
 })
 
