@@ -98,12 +98,12 @@ export class CalicoEnds {
       case 'hep': return found(this.#identities.special(end.aggregate !== '' && end.aggregate === window.host ? 'host' : 'node'), end)
       case 'unnamed': return found(this.#fromState(end, window) ?? this.#identities.special('unknown'), end)
       default: {
+        if (end.settled !== undefined) return found(end.settled, end)
         const named = this.#named(end, window)
         if (named.kind === 'rejected') return named
         if (end.labels !== null) end.settled = named
         return found(named, end)
       }
-        if (end.settled !== undefined) return found(end.settled, end)
     }
   }
 
@@ -205,12 +205,6 @@ function found(who: End, { address, port }: CalicoEnd): FoundEnd {
   return { kind: 'found', end: who, address, port, isService: false }
 }
 
-/** A list, or none; not why there is no list. */
-export function isLabelList(value: readonly unknown[] | null | Rejection): value is readonly unknown[] | null {
-  return value === null || Array.isArray(value)
-}
-
-/** A pod's full name says most; else the prefix that the aggregate's pods share; an aggregate without `*` is one pod that nobody controls. */
 /** Level 2 and up lose outside addresses, level 3 destination ports; what else they drop (pod names, pod addresses, source ports) no policy needs. */
 export function noteAggregation(coverage: CoverageNotes, ends: { readonly from: CalicoEnd; readonly to: CalicoEnd }, { lastAtUs, host }: CalicoWindow): void {
   const { from, to } = ends
@@ -220,6 +214,12 @@ export function noteAggregation(coverage: CoverageNotes, ends: { readonly from: 
   }
 }
 
+/** A list, or none; not why there is no list. */
+export function isLabelList(value: readonly unknown[] | null | Rejection): value is readonly unknown[] | null {
+  return value === null || Array.isArray(value)
+}
+
+/** A pod's full name says most; else the prefix that the aggregate's pods share; an aggregate without `*` is one pod that nobody controls. */
 function workloadOf({ name, aggregate }: CalicoEnd): WorkloadRef | null {
   if (aggregate.endsWith('-*')) return name === '' ? deriveController(aggregate.slice(0, -2)) : deriveWorkload(name)
   if (aggregate === '' || aggregate.includes('*')) return name === '' ? null : deriveWorkload(name)

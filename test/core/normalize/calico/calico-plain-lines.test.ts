@@ -29,9 +29,9 @@ const numberOf = (text: string): number | null => (text === '-' ? null : Number(
 /** A line, and the row with the same values. */
 function pairOf(random: Random): { line: string; row: Record<string, unknown> } {
   const [from, to] = [endOf(random), endOf(random)]
-  const [start, end] = random.pick([['1767323045', '1767323345'], ['1767323045', '1767323045'], ['1767323345', '1767323645']]) as [string, string]
+  const [start, end] = random.pick<[string, string]>([['1767323045', '1767323345'], ['1767323045', '1767323045'], ['1767323345', '1767323645']])
   const [sourceIp, destinationIp, proto, action] = [random.pick(IPS), random.pick(IPS), random.pick(['6', '17', 'tcp', '1']), random.pick(['allow', 'deny'])]
-  const [reporterText, reporter] = random.pick([['out', 'src'], ['in', 'dst'], ['src', 'src'], ['dst', 'dst']]) as [string, string]
+  const [reporterText, reporter] = random.pick<[string, string]>([['out', 'src'], ['in', 'dst'], ['src', 'src'], ['dst', 'dst']])
   const [sourcePort, port] = [random.pick(['-', '40000', '0']), random.pick(['5432', '80', '-', '443'])]
   const counts = Array.from({ length: 7 }, () => random.pick(['-', '0', '1', '7', '70111', '4294967296']))
   const row: Record<string, unknown> = { start_time: Number(start), end_time: Number(end), source_ip: sourceIp, dest_ip: destinationIp, proto, action, reporter, source_port: numberOf(sourcePort), dest_port: numberOf(port) }
