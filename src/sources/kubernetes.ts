@@ -112,7 +112,7 @@ function loadConfig({ kubeconfig, context }: ClusterWatchOptions): KubeConfig {
     if (kubeconfig === undefined) config.loadFromDefault()
     else config.loadFromFile(kubeconfig)
   } catch (error) {
-    throw new AppError('usage', `The kubeconfig ${kubeconfig ?? '(default)'} cannot be read: ${messageOf(error)}.`, { cause: error })
+    throw new AppError('usage', `The kubeconfig ${kubeconfig ?? '(default)'} cannot be read: ${firstLine(messageOf(error))}. Give one with --kubeconfig.`)
   }
   if (context !== undefined) {
     const known = config.getContexts().map((c) => c.name)
@@ -125,6 +125,11 @@ function loadConfig({ kubeconfig, context }: ClusterWatchOptions): KubeConfig {
     throw new AppError('usage', `The API server's address ${cluster.server} is not https. Where that is meant (a local proxy), set insecure-skip-tls-verify: true for it in the kubeconfig.`)
   }
   return config
+}
+
+/** Without the excerpt that a YAML error carries, and without the cause: lines of a kubeconfig hold tokens. */
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? ''
 }
 
 /** GET requests to the API server with the credentials of the kubeconfig. */

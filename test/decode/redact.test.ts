@@ -16,6 +16,8 @@ describe('kept input', () => {
     ['a logfmt value', `level=info auth_token=${SECRET} msg=x`],
     ['a header line', `Cookie: session=${SECRET}`],
     ['a bearer header', `authorization: Bearer ${SECRET}`],
+    ['a bearer token that stands by itself', `called with Bearer ${SECRET}.${SECRET} at noon`],
+    ['a private key', `{"private_key":"${SECRET}"}`],
     ['a user in a URL', `{"url":"https://bob:${SECRET}@example.org/x"}`],
     ['a query string', `{"url":"https://example.org/x?session=${SECRET}"}`],
     ['a query string of a path', `GET /login?u=bob&p=${SECRET} HTTP/1.1`],

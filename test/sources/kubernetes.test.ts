@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { watchCluster } from '../../src/sources/kubernetes.ts'
 import type { ClusterEvent, ClusterWatchOptions } from '../../src/sources/kubernetes.ts'
@@ -118,6 +119,10 @@ describe('list', () => {
     writeFileSync(join(folder, 'broken'), 'a: [')
     await expect(next(open({ kubeconfig: join(folder, 'broken') }))).rejects.toThrow(/kubeconfig .*broken cannot be read/)
     await expect(next(open({ kubeconfig: join(folder, 'missing') }))).rejects.toThrow(/kubeconfig .*missing cannot be read/)
+    writeFileSync(join(folder, 'cut'), 'apiVersion: v1\nkind: Config\nusers:\n- name: u\n  user: {token: s3cret-token\n')
+    const cut = await next(open({ kubeconfig: join(folder, 'cut') })).catch((error: unknown) => error)
+    expect(inspect(cut)).toMatch(/kubeconfig .*cut cannot be read: [^\n]+\. Give one with --kubeconfig\./)
+    expect(inspect(cut)).not.toContain('s3cret')
     writeFileSync(join(folder, 'plain'), JSON.stringify({ 'current-context': 'a', contexts: [{ name: 'a', context: { cluster: 'a' } }], clusters: [{ name: 'a', cluster: { server: 'http://127.0.0.1:1' } }] }))
     await expect(next(open({ kubeconfig: join(folder, 'plain') }))).rejects.toThrow(/http:\/\/127.0.0.1:1 is not https/)
     await expect(next(open({ context: 'prod' }))).rejects.toThrow('has no context "prod". It has: test.')
