@@ -14,7 +14,20 @@ const CONTROL_KEYS = ['lost_events', 'lostEvents', 'node_status', 'nodeStatus', 
 
 /** Tells the format of one record by the presence of keys, never by versions: sources mix formats and producers change them. */
 export function detectShape(record: RawObject): RecordShape {
-  if (record.flow !== undefined && !isGoldmane(record)) return 'hubble-wrapped'
+  const { flow } = record
+  if (flow === undefined) return detectFlat(record)
+  if (isObject(flow) && (flow.verdict ?? flow.l4 ?? flow.IP) !== undefined && !isGoldmane(record)) return 'hubble-wrapped'
+  // A shipper may call its own facts `flow`, or nest the record of another format under that key: then it is an envelope.
+  const shape = detectFlat(record)
+  if (shape !== 'unknown' && shape !== 'foreign-log') return shape
+  return isObject(flow) && flow.flow === undefined && OTHERS.has(detectFlat(flow)) ? 'unknown' : 'hubble-wrapped'
+}
+
+/** Formats whose records a shipper may nest under the key `flow`. */
+const OTHERS: ReadonlySet<RecordShape> = new Set(['calico-enterprise', 'goldmane', 'netobserv', 'antrea', 'gke', 'aws-vpc-cni'])
+
+/** The shape by the record's own keys, but for `flow`. */
+function detectFlat(record: RawObject): RecordShape {
   if (isCalicoEnterprise(record)) return 'calico-enterprise'
   if (isBareFlow(record)) return 'hubble-bare'
   if (isGoldmane(record)) return 'goldmane'

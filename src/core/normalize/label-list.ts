@@ -19,7 +19,7 @@ export function checkLabelList(format: FlowFormat, field: string, list: unknown)
     const longest = equals < 0 ? label.length : Math.max(equals, label.length - equals - 1)
     if (longest > MAX_TEXT) return reject(format, 'too-many-labels', `${field}[${i}]: a key or value of ${longest} characters; at most ${MAX_TEXT} are read`)
     // Rejected by Kubernetes, too; and no plain object can hold it as a key.
-    if (!isStorable(label.slice(0, MAX_TEXT)) || !isStorable(label.slice(-MAX_TEXT)) || label.includes('__proto__')) {
+    if (!isStorable(label.slice(0, MAX_TEXT)) || !isStorable(label.slice(-MAX_TEXT)) || isPrototypeKey(label)) {
       return wrongType(format, `${field}[${i}]`, 'a label', label)
     }
   }
@@ -33,6 +33,20 @@ export function checkLabelList(format: FlowFormat, field: string, list: unknown)
 export function joinTexts(parts: readonly unknown[]): string | undefined {
   for (const part of parts) if (typeof part !== 'string' || part.includes('\n')) return undefined
   return parts.join('\n')
+}
+
+/** True for the one key that no plain object can hold, behind any prefix. Values and longer keys may hold the word: a pod's owner chooses them. */
+function isPrototypeKey(label: string): boolean {
+  if (!label.includes('__proto__')) return false
+  const equals = label.indexOf('=')
+  return /(?:^|[:.])__proto__$/.test(equals < 0 ? label : label.slice(0, equals))
+}
+
+/** Memory that a remembered list costs, in characters: a hostile log writes 256 labels of full length on every pod. */
+export function charactersOf(list: readonly unknown[] | null): number {
+  let characters = 0
+  for (const text of list ?? []) if (typeof text === 'string') characters += text.length
+  return characters
 }
 
 /** Splits `key=value` at the first `=`; a label without `=` has the value ''. */

@@ -124,6 +124,17 @@ describe('every wrapping gives the record inside', () => {
     expect(values(JSON.stringify({ log: JSON.stringify(JSON.stringify(HUBBLE)) }))).toEqual([HUBBLE])
   })
 
+  test('a record of another format that a shipper nested under the key flow', () => {
+    for (const record of [CALICO, { ...GKE, timestamp: '2026-01-02T03:04:05Z' }]) expect(values({ flow: record, tag: 'x' })).toEqual([record])
+    // Neither does a key of that name take a record away from its format.
+    for (const flow of ['egress', null, {}, { id: 5 }]) {
+      const named = { ...CALICO, flow }
+      expect(values(named)).toEqual([named])
+      expect(createNormalizer({ cluster: 'default' }).normalize(named)).toMatchObject({ kind: 'flow', format: 'calico-enterprise' })
+    }
+    expect(values(`${'{"flow":'.repeat(50_000)}{}${'}'.repeat(50_000)}`)).toHaveLength(1)
+  })
+
   test('text lines of container runtimes, with JSON or text', () => {
     expect(values(`2026-01-02T03:04:05.123456789Z stdout F ${JSON.stringify(HUBBLE)}`)).toEqual([HUBBLE])
     expect(values(`2026-01-02T03:04:05.1+01:00 stderr F ${AUDIT}`)).toEqual([AUDIT])

@@ -55,6 +55,8 @@ export interface KnownPod {
 
 /** Pods remembered. Larger: fewer label texts parsed; smaller: less memory. Past it everything is forgotten at once. */
 const MAX_PODS = 100_000
+/** Characters of their labels' texts, likewise. */
+const MAX_CHARACTERS = 64 << 20
 /** Longer label texts are refused unparsed: 256 labels of full length are 100,000 characters. */
 const MAX_LABELS_TEXT = 262_144
 
@@ -64,6 +66,7 @@ export class AntreaEnds {
   /** namespace -> pod name -> pod. */
   readonly #pods = new Map<unknown, Map<unknown, KnownPod>>()
   #podCount = 0
+  #characters = 0
 
   constructor(context: NormalizeContext) {
     this.#context = context
@@ -109,7 +112,7 @@ export class AntreaEnds {
     const { protocol, atUs, place, serviceIp, isApiServer } = question
     if (isApiServer) return { end: this.#identities.special('kube-apiserver'), address, port, isService: serviceIp === raw.address }
     // Not translated: the Service's own address (kube-proxy without AntreaProxy).
-    if (serviceIp !== undefined && serviceIp !== '' && serviceIp === raw.address && address.isPrivate) return this.#context.resolver.service(address, { port, protocol, atUs })
+    if (serviceIp !== undefined && serviceIp !== '' && serviceIp === raw.address) return this.#context.resolver.service(address, { port, protocol, atUs })
     const located = this.#context.resolver.address(address, { port, protocol, atUs, privateIs: place === 'outside' ? 'outside' : 'unknown' })
     // The agent knows the pod networks: what it calls inside is a pod whose name the other node would tell.
     if (place === 'inside' && located.end.identity.kind === 'external' && address.role === '') return { ...located, end: this.#identities.special('unknown') }
@@ -124,14 +127,17 @@ export class AntreaEnds {
     if ('code' in made) return made
     // Label objects are never the same twice.
     if (typeof raw.labels === 'object' && raw.labels !== null) return made
-    if (this.#podCount >= MAX_PODS) {
+    const characters = typeof raw.labels === 'string' ? raw.labels.length : 0
+    if (this.#podCount >= MAX_PODS || this.#characters + characters > MAX_CHARACTERS) {
       this.#pods.clear()
       this.#podCount = 0
+      this.#characters = 0
     }
     const byName = this.#pods.get(raw.namespace) ?? new Map<unknown, KnownPod>()
     this.#pods.set(raw.namespace, byName)
     byName.set(raw.pod, made)
     this.#podCount++
+    this.#characters += characters
     return made
   }
 

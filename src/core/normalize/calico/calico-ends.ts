@@ -12,7 +12,7 @@ import type { CoverageNotes } from '../coverage-notes.ts'
 import { hashText } from '../digest.ts'
 import type { EndResolver } from '../end-resolver.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
-import { addLabel, checkLabelList } from '../label-list.ts'
+import { addLabel, charactersOf, checkLabelList } from '../label-list.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import type { Located } from '../orientation.ts'
 import { deriveController, deriveWorkload } from '../pod-name.ts'
@@ -69,6 +69,8 @@ interface KnownEnd {
 
 /** Remembered ends. Larger: fewer label lists parsed; smaller: less memory. Past it everything is forgotten at once. */
 const MAX_ENDS = 100_000
+/** Characters of their labels, likewise. */
+const MAX_CHARACTERS = 64 << 20
 /** Ends kept under one name: of several namespaces, before and after a change of labels. */
 const MAX_VARIANTS = 8
 /** Labels that Calico adds to its own view of a pod. */
@@ -83,6 +85,7 @@ export class CalicoEnds {
   /** By the pod's name, else the aggregate's. */
   readonly #known = new Map<string, KnownEnd>()
   #count = 0
+  #characters = 0
 
   constructor(format: CalicoFormat, { cluster, identities, resolver }: NormalizeContext) {
     this.#format = format
@@ -149,15 +152,18 @@ export class CalicoEnds {
     }
     const made = this.#make(end)
     if (made.kind === 'rejected') return made
-    if (this.#count >= MAX_ENDS) {
+    const { type, namespace, name, aggregate, labels } = end
+    const characters = charactersOf(labels)
+    if (this.#count >= MAX_ENDS || this.#characters + characters > MAX_CHARACTERS) {
       this.#known.clear()
       this.#count = 0
+      this.#characters = 0
     }
-    const { type, namespace, name, aggregate, labels } = end
     // Aggregates of one identity are told apart by their names.
     const distinct: End = { ...made, hash: hashText(`${made.identity.key}\n${made.pod}\n${namespace}\n${aggregate}`) }
     this.#known.set(key, { type, namespace, name, aggregate, labels, end: distinct, next: this.#count > 0 && variants < MAX_VARIANTS ? first : undefined })
     this.#count++
+    this.#characters += characters
     return distinct
   }
 

@@ -4,7 +4,7 @@ import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
 import type { EndResolver } from '../end-resolver.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
-import { checkLabelList, joinTexts, readCiliumLabels, type CiliumLabels } from '../label-list.ts'
+import { charactersOf, checkLabelList, joinTexts, readCiliumLabels, type CiliumLabels } from '../label-list.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import type { Located } from '../orientation.ts'
 import { deriveWorkload } from '../pod-name.ts'
@@ -39,6 +39,8 @@ export interface Place {
   readonly atUs: number
   /** The record calls the end by a Service's name. */
   readonly isService: boolean
+  /** The packet was not translated yet: a private address may be a Service's although the record names none. */
+  readonly isUntranslated: boolean
   /** The record proves that this end opened the connection, or leaves open who did: it is no Service then. */
   readonly isInitiator: boolean
   /** Cilium's name of this cluster, when the two ends are in different ones; else ''. */
@@ -51,6 +53,11 @@ const MAX_VARIANTS = 6
  * Pods of one of the two generations that are remembered, and so many ends without a name. Larger: fewer label lists parsed; smaller: less memory.
  */
 const MAX_PODS = 200_000
+/** Characters of their labels, likewise: pods have a few hundred, but a hostile log writes half a million on each. */
+const MAX_CHARACTERS = 128 << 20
+
+/** What an end without a name counts beside its labels, in characters: so that as many are kept as pods. */
+const NAMELESS_OVERHEAD = MAX_CHARACTERS / MAX_PODS
 
 const NO_LABELS: readonly string[] = []
 const NO_CILIUM_LABELS: CiliumLabels = readCiliumLabels(NO_LABELS)
@@ -68,8 +75,9 @@ export class HubbleEnds {
   /** namespace -> pod name -> variants; of what was not asked for during a whole generation nothing is kept. */
   #pods = new Map<string, Map<string, Classified>>()
   #oldPods = new Map<string, Map<string, Classified>>()
-  readonly #nameless = new RecentMap<string, Classified>(MAX_PODS)
+  readonly #nameless = new RecentMap<string, Classified>(MAX_CHARACTERS)
   #podCount = 0
+  #podCharacters = 0
 
   constructor({ cluster, identities, resolver }: NormalizeContext) {
     this.#cluster = cluster
@@ -92,7 +100,7 @@ export class HubbleEnds {
     if (known !== undefined && matches(known, endpoint)) return known
     const made = this.#fresh(field, endpoint)
     if (made.kind === 'rejected') return made
-    this.#nameless.set(key, made)
+    this.#nameless.set(key, made, NAMELESS_OVERHEAD + 2 * key.length)
     return made
   }
 
@@ -118,15 +126,19 @@ export class HubbleEnds {
   }
 
   #keep(namespace: string, pod: string, variants: Classified): void {
-    if (this.#podCount >= MAX_PODS) {
+    let characters = 0
+    for (let entry: Classified | null = variants; entry !== null; entry = entry.next) characters += charactersOf(entry.labels)
+    if (this.#podCount >= MAX_PODS || this.#podCharacters + characters > MAX_CHARACTERS) {
       this.#oldPods = this.#pods
       this.#pods = new Map()
       this.#podCount = 0
+      this.#podCharacters = 0
     }
     const byName = this.#pods.get(namespace) ?? new Map<string, Classified>()
     this.#pods.set(namespace, byName)
     byName.set(pod, variants)
     this.#podCount++
+    this.#podCharacters += characters
   }
 
   /** Classifies without looking at what is remembered. */
@@ -204,8 +216,8 @@ export class HubbleEnds {
   /**
    * The end with its address, and the one place where cluster state has a say. A pod that the record names is that pod, whatever its address;
    * state only adds labels where the record has none. A well-known address is what it is, whatever its labels. An end without a name is whoever held
-   * the address at that moment (T15), where state knows. Without an answer an outside label on an address of a pod, or on a private address behind
-   * a Service (a ClusterIP before translation), is no outside (T8, T15), and without any identity a private address may be anything.
+   * the address at that moment (T15), where state knows. Without an answer an outside label on an address of a pod, or on a Service's address before
+   * translation (ClusterIPs may be public addresses, too), is no outside (T8, T15), and without any identity a private address may be anything.
    */
   locate(found: Classified, address: AddressInfo, at: Place): Located {
     const { port } = at
@@ -220,7 +232,7 @@ export class HubbleEnds {
     if (known !== undefined) return known
     if (found.decision === 'end') return { end: found.end, address, port, isService: false }
     const isNobody = found.decision === 'nobody'
-    const isService = at.isService && address.isPrivate
+    const isService = at.isService || (at.isUntranslated && address.isPrivate)
     const isPodLike = address.isPodLike || isService || (isNobody && (address.isPrivate || address.text === ''))
     return { end: this.#identities.special(isPodLike ? 'unknown' : 'external'), address, port, isService }
   }

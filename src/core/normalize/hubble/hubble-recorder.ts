@@ -20,6 +20,9 @@ import { ignored, reject } from '../problems.ts'
 const UNROUTABLE = ignored('hubble', 'multicast-or-link-local')
 const NO_ENDPOINT = ignored('hubble', 'no-endpoint')
 
+/** Number of the observation point where a pod's packet is not translated yet. */
+const FROM_ENDPOINT = 5
+
 /** The ends, put in order. */
 interface Oriented {
   readonly orientation: Orientation
@@ -65,9 +68,11 @@ export class HubbleRecorder {
       return this.#own.screen(this.#settled(facts, from.end, to.end, orientation))
     }
     const { protocol, us: atUs } = facts
-    const sourcePlace: Place = { port: facts.sourcePort, protocol, atUs, isService: facts.sourceService !== '', isInitiator: !isTurned, local }
+    const sourcePlace: Place = { port: facts.sourcePort, protocol, atUs, isService: facts.sourceService !== '', isUntranslated: false, isInitiator: !isTurned, local }
     const source = this.#ends.locate(from, facts.sourceAddress, sourcePlace)
-    const destinationPlace: Place = { port: facts.destinationPort, protocol, atUs, isService: facts.destinationService !== '', isInitiator: !isForward, local }
+    // Translation comes behind this point; the other points' records of the same connection tell who was reached.
+    const isUntranslated = !isTurned && (facts.point === 'FROM_ENDPOINT' || facts.point === FROM_ENDPOINT)
+    const destinationPlace: Place = { port: facts.destinationPort, protocol, atUs, isService: facts.destinationService !== '', isUntranslated, isInitiator: !isForward, local }
     const destination = this.#ends.locate(to, facts.destinationAddress, destinationPlace)
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
     this.#digestRecord(facts, from, to)

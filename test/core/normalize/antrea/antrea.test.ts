@@ -124,6 +124,8 @@ describe('ends', () => {
 
   test('a Service that was not translated has no pod port', () => {
     expect(flowOf(row({ ...outward, destinationIP: '10.96.0.44', destinationClusterIP: '10.96.0.44', destinationTransportPort: 5433 }))).toMatchObject({ responder: { kind: 'unknown' }, port: 0 })
+    // Some clusters take Services' addresses from public ranges.
+    expect(flowOf(row({ ...outward, destinationIP: '34.118.225.9', destinationClusterIP: '34.118.225.9', destinationTransportPort: 5433 }))).toMatchObject({ responder: { kind: 'unknown' }, port: 0 })
   })
 
   test('labels that the exporter left out are none, an empty object is a pod without labels', () => {

@@ -173,6 +173,11 @@ describe('clusters', () => {
   })
 })
 
+test('a pod that has __proto__ in a label is read like others', () => {
+  const labels = ['k8s:app=a__proto__b', 'k8s:a__proto__b=x', 'k8s:constructor=x', 'k8s:hasOwnProperty=y']
+  expect(flowOf(flow({ destination: { namespace: 'a', labels } })).responder.labels).toEqual({ app: 'a__proto__b', a__proto__b: 'x', constructor: 'x', hasOwnProperty: 'y' })
+})
+
 describe('wrong endpoints are refused by field', () => {
   const cases: [string, unknown, string][] = [
     ['endpoint text', 'web', 'wrong-type'],
@@ -182,6 +187,7 @@ describe('wrong endpoints are refused by field', () => {
     ['label with NUL', { namespace: 'a', labels: ['k8s:a=\0'] }, 'wrong-type'],
     ['label with half a surrogate pair', { namespace: 'a', labels: ['k8s:a=\ud800'] }, 'wrong-type'],
     ['label that attacks prototypes', { namespace: 'a', labels: ['k8s:__proto__=x'] }, 'wrong-type'],
+    ['namespace label that attacks prototypes', { namespace: 'a', labels: ['k8s:io.cilium.k8s.namespace.labels.__proto__=x'] }, 'wrong-type'],
     ['too many labels', { namespace: 'a', labels: Array.from({ length: 257 }, (_, i) => `k8s:l${i}=x`) }, 'too-many-labels'],
     ['a long label value', { namespace: 'a', labels: [`k8s:a=${'x'.repeat(1025)}`] }, 'too-many-labels'],
     ['a long label key', { namespace: 'a', labels: [`${'x'.repeat(1025)}=a`] }, 'too-many-labels'],

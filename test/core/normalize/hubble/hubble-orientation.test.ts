@@ -135,9 +135,21 @@ describe('ports after translation', () => {
     const service = { destination_service: { name: 'db', namespace: 'shop' } }
     const record = flowOf(wrap(flow({ ...service, destination: WORLD, IP: { source: '10.0.1.10', destination: '10.96.0.5' } })))
     expect(record).toMatchObject({ responder: { kind: 'unknown' }, port: 0 })
-    expect(flowOf(flow({ ...service, destination: WORLD, IP: { source: '10.0.1.10', destination: '203.0.113.9' } }))).toMatchObject({ responder: { kind: 'external' }, port: 5432 })
+    // Some clusters take Services' addresses from public ranges.
+    expect(flowOf(flow({ ...service, destination: WORLD, IP: { source: '10.0.1.10', destination: '34.118.225.9' } }))).toMatchObject({ responder: { kind: 'unknown' }, port: 0 })
     // A translated backend is a pod, and its port is the pod's.
     expect(edgeOf(flow(service))).toBe(FORWARD)
+  })
+
+  test('a private address seen before translation may be a ClusterIP, although a field mask dropped the Service', () => {
+    const untranslated = { destination: WORLD, IP: { source: '10.0.1.10', destination: '10.96.0.5' } }
+    for (const trace_observation_point of ['FROM_ENDPOINT', 5]) {
+      expect(flowOf(flow({ ...untranslated, trace_observation_point }))).toMatchObject({ responder: { kind: 'unknown' }, port: 0 })
+    }
+    expect(flowOf(flow({ ...untranslated, trace_observation_point: 'TO_STACK' }))).toMatchObject({ responder: { kind: 'external' }, port: 5432 })
+    // The answer goes to who asked.
+    const answered = flowOf(flow({ source: pod('web'), destination: WORLD, is_reply: true, l4: tcp(8080, 40_000, 'ACK'), IP: { source: '10.0.1.10', destination: '10.96.0.5' }, trace_observation_point: 'FROM_ENDPOINT' }))
+    expect(answered).toMatchObject({ initiator: { kind: 'external' }, port: 8080 })
   })
 
   test('absent ports leave port 0 when the initiator is known, and nothing when both are absent', () => {
