@@ -45,7 +45,7 @@ interface Report {
 }
 
 /** A connection as the flow log's columns tell it. */
-export interface PlainConnection extends Times {
+interface PlainConnection extends Times {
   readonly source: Located
   readonly destination: Located
   readonly sourceNode: NodeName
