@@ -119,7 +119,7 @@ function requireNamespace(observed: ObservedTraffic, namespace: string | undefin
   if (namespace === undefined) return
   const seen = new Set(observed.edges.flatMap((e) => [e.from, e.to]).filter((i) => i.kind === 'pod').map((i) => i.namespace))
   if (seen.has(namespace)) return
-  throw new AppError('input-unusable', `No flow of namespace "${namespace}" was observed. Observed namespaces: ${[...seen].sort().join(', ') || 'none'}.`)
+  throw new AppError('input-unusable', `No flow of namespace "${namespace}" was observed. Observed namespaces: ${[...seen].sort().join(', ') || 'none; where the log names addresses only (AWS), give cluster state with --cluster-state'}.`)
 }
 
 export interface ClusterState {
