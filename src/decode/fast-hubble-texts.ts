@@ -1,7 +1,7 @@
 import type { AddressCache, AddressInfo } from '../core/normalize/address-cache.ts'
 import { InstantParser } from '../core/normalize/instant.ts'
 import { RecentMap } from '../core/base/recent-map.ts'
-import { isText, plainEnd, QUOTE, textOf } from './fast-hubble-scan.ts'
+import { isText, plainEnd, QUOTE, Segment, textOf } from './fast-hubble-scan.ts'
 
 /** Addresses of a generation. Smaller than what is in use: known addresses are parsed again. */
 const ADDRESSES = 250_000
@@ -70,16 +70,16 @@ export class FastAddresses {
 /** Reads RFC 3339 times as exporters write them; the second is remembered, since the next flow is often of the same one. */
 export class FastTimes {
   readonly #instant = new InstantParser()
-  readonly #second = new Uint8Array(SECOND_LENGTH)
-  #secondUs = -1
+  #second = Segment.of('no second read yet')
+  #secondUs = 0
   /** The results of `read`: microseconds since 1970, and the nanoseconds beyond them. */
   us = 0
   ns = 0
 
   /** `at` is behind the opening quote; the result is behind the closing one, or -1. */
-  read(bytes: Buffer, at: number, end: number): number {
+  read(bytes: Buffer, view: DataView, at: number, end: number): number {
     if (at + SECOND_LENGTH + 2 > end) return -1
-    if (!this.#isSameSecond(bytes, at) && !this.#readSecond(bytes, at)) return -1
+    if (!this.#second.isAt(view, at, end) && !this.#readSecond(bytes, at)) return -1
     let i = at + SECOND_LENGTH
     let nanos = 0
     if (bytes[i] === DOT) {
@@ -95,19 +95,11 @@ export class FastTimes {
     return i + 2
   }
 
-  #isSameSecond(bytes: Uint8Array, at: number): boolean {
-    if (this.#secondUs < 0) return false
-    const second = this.#second
-    // What changes most comes last.
-    for (let i = SECOND_LENGTH - 1; i >= 0; i--) if (bytes[at + i] !== second[i]) return false
-    return true
-  }
-
   #readSecond(bytes: Buffer, at: number): boolean {
     const text = textOf(bytes, at, at + SECOND_LENGTH)
     if (!this.#instant.parse(`${text}Z`) || text.charCodeAt(10) !== 84) return false
     this.#secondUs = this.#instant.us
-    for (let i = 0; i < SECOND_LENGTH; i++) this.#second[i] = bytes[at + i] as number
+    this.#second = new Segment(bytes, at, at + SECOND_LENGTH)
     return true
   }
 }

@@ -2,8 +2,13 @@ import { FLAG_ACK, FLAG_SYN } from '../core/normalize/hubble/hubble-fields.ts'
 import type { Protocol } from '../core/flow/flow-record.ts'
 import { CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, plainEnd, QUOTE, Segment, skipValue, textOf, word } from './fast-hubble-scan.ts'
 
-const PROTOCOLS: readonly (readonly [Segment, Protocol | 'ICMP'])[] = [
-  [Segment.of('{"TCP":'), 'TCP'], [Segment.of('{"UDP":'), 'UDP'], [Segment.of('{"SCTP":'), 'SCTP'], [Segment.of('{"ICMPv4":'), 'ICMP'], [Segment.of('{"ICMPv6":'), 'ICMP'],
+const W_TCP = word('{"TC')
+const W_TCP_END = word('CP":')
+const W_UDP = word('{"UD')
+const W_UDP_END = word('DP":')
+const TCP_LENGTH = 7
+const OTHERS: readonly (readonly [Segment, Protocol | 'ICMP'])[] = [
+  [Segment.of('{"SCTP":'), 'SCTP'], [Segment.of('{"ICMPv4":'), 'ICMP'], [Segment.of('{"ICMPv6":'), 'ICMP'],
 ]
 const SOURCE_PORT = Segment.of('"source_port":')
 const DESTINATION_PORT = Segment.of('"destination_port":')
@@ -27,11 +32,18 @@ export class FastTransport {
 
   /** `at` is at the opening brace; the result is behind the closing one, or -1. */
   read(bytes: Buffer, view: DataView, at: number, end: number): number {
-    for (const [text, protocol] of PROTOCOLS) {
+    if (at + TCP_LENGTH + 4 > end) return -1
+    const head = view.getInt32(at, true)
+    const behind = view.getInt32(at + 3, true)
+    const isTcp = head === W_TCP && behind === W_TCP_END
+    if (isTcp || (head === W_UDP && behind === W_UDP_END)) {
+      this.protocol = isTcp ? 'TCP' : 'UDP'
+      return closed(bytes, this.#readSegment(bytes, view, at + TCP_LENGTH, end), end)
+    }
+    for (const [text, protocol] of OTHERS) {
       if (!text.isAt(view, at, end)) continue
       this.protocol = protocol
-      const next = protocol === 'ICMP' ? skipValue(bytes, at + text.length, end) : this.#readSegment(bytes, view, at + text.length, end)
-      return next >= 0 && next < end && bytes[next] === CLOSE_BRACE ? next + 1 : -1
+      return closed(bytes, protocol === 'ICMP' ? skipValue(bytes, at + text.length, end) : this.#readSegment(bytes, view, at + text.length, end), end)
     }
     return -1
   }
@@ -78,6 +90,11 @@ export class FastTransport {
     this.flags = seen
     return i
   }
+}
+
+/** Behind the brace at `at`, or -1. */
+function closed(bytes: Uint8Array, at: number, end: number): number {
+  return at >= 0 && at < end && bytes[at] === CLOSE_BRACE ? at + 1 : -1
 }
 
 /** 0: none that is kept. */

@@ -262,7 +262,7 @@ export class FlowWalk {
   }
 
   #time(at: number, end: number): number {
-    const next = this.bytes[at] === QUOTE ? this.times.read(this.bytes, at + 1, end) : -1
+    const next = this.bytes[at] === QUOTE ? this.times.read(this.bytes, this.#view, at + 1, end) : -1
     this.#timeStart = at
     this.#timeEnd = next
     return next
