@@ -21,6 +21,7 @@ import { CoverageNotes } from './coverage-notes.ts'
 import { detectShape, type RecordShape } from './detect.ts'
 import { EndResolver } from './end-resolver.ts'
 import { GkeReader } from './gke/gke.ts'
+import { GkeFlows } from './gke/gke-flow.ts'
 import { HubbleNormalizer } from './hubble/hubble.ts'
 import { normalizeHubbleControl } from './hubble/hubble-control.ts'
 import { IdentityCache } from './identity-cache.ts'
@@ -50,6 +51,8 @@ export interface Normalizer {
   readonly hubble: HubbleNormalizer
   /** Decides AWS' decisions; likewise. */
   readonly aws: AwsFlows
+  /** Decides GKE's policy verdicts; likewise. */
+  readonly gke: GkeFlows
 }
 
 /** Throws AppError `usage` when a pod CIDR is malformed. Keep one per source: it remembers the pods it has seen. */
@@ -63,7 +66,8 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
   const context: NormalizeContext = { cluster, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage, own }
   const hubble = new HubbleNormalizer(context)
   const aws = new AwsFlows(context)
-  const readers = createReaders(context, hubble, aws)
+  const gke = new GkeFlows(context)
+  const readers = createReaders(context, { hubble, aws, gke })
   const lineReaders: readonly LineReader[] = [new AwsLineReader(aws), new AntreaLineReader(context), new CalicoLineReader(context)]
 
   function normalizeLine(line: string): Outcome {
@@ -80,10 +84,10 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
     return own.screen(readers[detectShape(raw)].read(raw))
   }
 
-  return { normalize, takeCoverage: () => coverage.take(), hubble, aws }
+  return { normalize, takeCoverage: () => coverage.take(), hubble, aws, gke }
 }
 
-function createReaders(context: NormalizeContext, hubble: HubbleNormalizer, aws: AwsFlows): Readonly<Record<RecordShape, RecordReader>> {
+function createReaders(context: NormalizeContext, { hubble, aws, gke }: Pick<Normalizer, 'hubble' | 'aws' | 'gke'>): Readonly<Record<RecordShape, RecordReader>> {
   const calico = new CalicoNormalizer(context)
   return {
     'hubble-wrapped': { read: (raw) => (isObject(raw.flow) ? hubble.normalize(raw, raw.flow) : wrongType('hubble', 'flow', 'an object', raw.flow)) },
@@ -93,7 +97,7 @@ function createReaders(context: NormalizeContext, hubble: HubbleNormalizer, aws:
     goldmane: new GoldmaneReader(context),
     netobserv: new NetObservReader(context),
     antrea: new AntreaReader(context),
-    gke: new GkeReader(context),
+    gke: new GkeReader(gke),
     'aws-vpc-cni': new AwsReader(aws),
     'foreign-log': { read: () => FOREIGN_LOG },
     unknown: { read: (raw) => reject('unknown', 'unknown-format', `no known flow log has the keys ${Object.keys(raw).slice(0, 8).join(', ') || '(none)'}`) },

@@ -18,14 +18,32 @@ interface Question {
   readonly localNode: string
 }
 
+/** What a record says of an end, checked. Where that is, is told by `GkeEnds.locate` for each record anew: it depends on the time and the reporting node. */
+export type GkeEnd = GkePod | GkeNode | GkeAddress
+
 /** A pod as the log names it; remembered with all that was checked of it, so that a known pod costs a lookup and comparisons. */
-interface Named {
+interface GkePod {
+  readonly kind: 'pod'
+  /** Tells pods of one address apart in digests. */
+  readonly hash: TextHash
   readonly pod: NamedPod
   /** Where state does not know it. */
   readonly end: End
-  readonly hash: TextHash
   /** The checked object. */
   readonly value: RawObject
+}
+
+interface GkeNode {
+  readonly kind: 'node'
+  readonly hash: TextHash
+  /** '' when the record only says that it is one. */
+  readonly name: string
+}
+
+/** Nothing names it. */
+interface GkeAddress {
+  readonly kind: 'address'
+  readonly hash: TextHash
 }
 
 /** Pods remembered. Past it everything is forgotten at once. */
@@ -33,29 +51,26 @@ const MAX_PODS = 100_000
 const NOTHING: TextHash = { a: 0, b: 0 }
 const TEXT_FIELDS = ['pod_name', 'pod_namespace', 'namespace', 'node_name', 'workload_kind', 'workload_name', 'instance'] as const
 
+const ADDRESS_ONLY: GkeAddress = { kind: 'address', hash: NOTHING }
+
 /** Turns `src` and `dest` into ends: a pod by its name, a node by its name, anything else by its address. */
 export class GkeEnds {
   readonly #context: Pick<NormalizeContext, 'resolver' | 'identities'>
   /** namespace -> pod name. */
-  readonly #pods = new Map<string, Map<string, Named>>()
+  readonly #pods = new Map<string, Map<string, GkePod>>()
   #podCount = 0
   /** The pod last seen with an address: mostly the one that has it still, found without hashing names. */
-  readonly #byAddress = new Map<AddressInfo, Named>()
-  /** Of the end read last: tells pods of one address apart in digests. */
-  name: TextHash = NOTHING
+  readonly #byAddress = new Map<AddressInfo, GkePod>()
 
   constructor(context: Pick<NormalizeContext, 'resolver' | 'identities'>) {
     this.#context = context
   }
 
-  /** `field` is `src` or `dest`. */
-  read(field: string, value: unknown, question: Question): Located | Rejection {
-    this.name = NOTHING
-    if (value !== undefined && value !== null && !isObject(value)) return wrongType('gke', field, 'an object', value)
-    const { address, port } = question
-    if (!isObject(value)) return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
+  /** `field` is `src` or `dest`. Depends on the value alone; the address only saves searching. */
+  read(field: string, value: unknown, address: AddressInfo): GkeEnd | Rejection {
+    if (!isObject(value)) return value === undefined || value === null ? ADDRESS_ONLY : wrongType('gke', field, 'an object', value)
     const known = this.#known(value, address)
-    if (known !== undefined) return this.#locate(known, question)
+    if (known !== undefined) return known
     for (const name of TEXT_FIELDS) {
       const text = value[name]
       if (text !== undefined && text !== null && (typeof text !== 'string' || !isStorable(text))) return wrongType('gke', `${field}.${name}`, 'a name', text)
@@ -63,21 +78,20 @@ export class GkeEnds {
     if (isNamed(value.pod_name)) {
       const namespace = namespaceOf(value)
       if (namespace === '') return reject('gke', 'missing-field', `${field}.pod_namespace: absent`)
-      return this.#locate(this.#remember(value, namespace, value.pod_name), question)
+      return this.#remember(value, namespace, value.pod_name)
     }
-    if (isNamed(value.node_name) || value.workload_kind === 'Node') {
-      const kind = isNamed(value.node_name) && value.node_name === question.localNode ? 'host' : 'node'
-      return { end: this.#context.identities.special(kind), address, port, isService: false }
-    }
-    return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
+    if (isNamed(value.node_name)) return { kind: 'node', hash: NOTHING, name: value.node_name }
+    return value.workload_kind === 'Node' ? { kind: 'node', hash: NOTHING, name: '' } : ADDRESS_ONLY
   }
 
-  #locate({ pod, end, hash }: Named, { address, port, atUs }: Question): Located {
-    this.name = hash
-    return { end: this.#context.resolver.knownPod(pod.namespace, pod.name, atUs) ?? end, address, port, isService: false }
+  locate(end: GkeEnd, question: Question): Located {
+    const { address, port, atUs, localNode } = question
+    if (end.kind === 'address') return this.#context.resolver.address(address, { ...question, privateIs: 'outside' })
+    if (end.kind === 'pod') return { end: this.#context.resolver.knownPod(end.pod.namespace, end.pod.name, atUs) ?? end.end, address, port, isService: false }
+    return { end: this.#context.identities.special(end.name !== '' && end.name === localNode ? 'host' : 'node'), address, port, isService: false }
   }
 
-  #known(value: RawObject, address: AddressInfo): Named | undefined {
+  #known(value: RawObject, address: AddressInfo): GkePod | undefined {
     const here = this.#byAddress.get(address)
     if (here !== undefined && isSame(here.value, value)) return here
     const namespace = value.pod_namespace ?? value.namespace
@@ -89,16 +103,16 @@ export class GkeEnds {
     return known
   }
 
-  #remember(value: RawObject, namespace: string, name: string): Named {
+  #remember(value: RawObject, namespace: string, name: string): GkePod {
     if (this.#podCount >= MAX_PODS) {
       this.#pods.clear()
       this.#byAddress.clear()
       this.#podCount = 0
     }
-    const byName = this.#pods.get(namespace) ?? new Map<string, Named>()
+    const byName = this.#pods.get(namespace) ?? new Map<string, GkePod>()
     this.#pods.set(namespace, byName)
     const pod: NamedPod = { namespace, name, workload: workloadOf(value) }
-    const named: Named = { pod, end: this.#context.resolver.namedOnly(pod), hash: hashText(`${namespace}\n${name}`), value: checkedPart(value) }
+    const named: GkePod = { kind: 'pod', hash: hashText(`${namespace}\n${name}`), pod, end: this.#context.resolver.namedOnly(pod), value: checkedPart(value) }
     if (!byName.has(name)) this.#podCount++
     byName.set(name, named)
     return named
