@@ -6,7 +6,7 @@
  * with escapes, known keys that come twice, blanks between parts, nulls and unknown wrappings are left to the parser, and so is whatever would be
  * rejected. Three parts are not walked but compared with remembered bytes: endpoints (fast-hubble-ends.ts), addresses, and the tail, from the
  * destination to the closing time, which is one of a few for each node. What the facts mean is decided by the normalizer's own HubbleRecorder.
- * Cost: about a third of JSON.parse of the line. Memory: bounded by what is remembered.
+ * Cost: less than half of JSON.parse of the line where a few hundred pods talk (DESIGN.md, Cost). Memory: bounded by what is remembered.
  */
 import type { Outcome, Protocol } from '../core/flow/flow-record.ts'
 import { nonFlow, type HubbleNormalizer } from '../core/normalize/hubble/hubble.ts'
