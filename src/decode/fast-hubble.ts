@@ -69,7 +69,7 @@ class FastHubble implements FastPath {
     facts.sourcePort = transport.sourcePort
     facts.destinationPort = transport.destinationPort
     facts.setFlags(transport.flags)
-    facts.setVerdict(verdict, tail.dropReason ?? walk.dropReason)
+    facts.setVerdict(verdict, tail.dropReason, walk.dropReason)
     facts.isReply = tail.isReply ?? (tail.oldReply ? true : undefined)
     facts.direction = tail.direction
     facts.sourceAddress = sourceAddress

@@ -53,8 +53,8 @@ export const ORIENTATION_TABLE: readonly OrientationRow[] = [
   { format: 'gke', shows: 'every record', evidence: 'verdict-event', initiator: 'source' },
   // The hook's tuple of a packet that its connection tracking took for a new connection; answers that come late look new, too.
   { format: 'aws-vpc-cni', shows: 'destination is a Service', evidence: 'conntrack', initiator: 'source' },
-  { format: 'aws-vpc-cni', shows: 'destination port below 32768', evidence: 'conntrack', initiator: 'source' },
-  { format: 'aws-vpc-cni', shows: 'destination port from 32768 on', evidence: 'unoriented', initiator: 'not known' },
+  { format: 'aws-vpc-cni', shows: 'destination port below 32768 and below the source port', evidence: 'conntrack', initiator: 'source' },
+  { format: 'aws-vpc-cni', shows: 'destination port from 32768 on, or above the source port', evidence: 'unoriented', initiator: 'not known' },
 ]
 
 /** One end of a packet or connection with its address and port (0 = not known). */
@@ -97,10 +97,11 @@ export function isFromResponder(facts: OrientationFacts, orientation: Orientatio
 
 /**
  * AWS' rows of the table, for a destination that is no Service: the port that answers come back to is one the kernel picked for the client, from
- * 32768 on. A tuple towards such a port may be an answer to a connection that the agent had forgotten, whatever the other port is.
+ * 32768 on where nobody widened the range. A tuple towards such a port, or towards a port above its own (8080 -> 20000), may be an answer to a
+ * connection that the agent had forgotten. `sourcePort` 0: not told.
  */
-export function orientTuple(destinationPort: number): 'conntrack' | 'unoriented' {
-  return destinationPort < FIRST_EPHEMERAL_PORT ? 'conntrack' : 'unoriented'
+export function orientTuple(destinationPort: number, sourcePort: number): 'conntrack' | 'unoriented' {
+  return destinationPort < FIRST_EPHEMERAL_PORT && (sourcePort === 0 || destinationPort < sourcePort) ? 'conntrack' : 'unoriented'
 }
 
 /**

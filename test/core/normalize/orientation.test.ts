@@ -65,7 +65,7 @@ const RECORDS: Readonly<Record<FlowFormat, Readonly<Record<string, Json | string
     'none of these': netobserv({}),
   },
   gke: { 'every record': gke },
-  'aws-vpc-cni': { 'destination is a Service': aws(50_051, '10.96.0.5'), 'destination port below 32768': aws(32_767), 'destination port from 32768 on': aws(32_768) },
+  'aws-vpc-cni': { 'destination is a Service': aws(50_051, '10.96.0.5'), 'destination port below 32768 and below the source port': aws(32_767), 'destination port from 32768 on, or above the source port': aws(32_768) },
 }
 
 /** With a Service at 10.96.0.5. */
@@ -117,7 +117,9 @@ describe('Hubble\'s rows', () => {
 })
 
 test('a tuple towards a port that kernels give to clients is no proof', () => {
-  expect([1, 443, 32_767, 32_768, 60_999, 65_535].map(orientTuple)).toEqual(['conntrack', 'conntrack', 'conntrack', 'unoriented', 'unoriented', 'unoriented'])
+  expect([1, 443, 32_767, 32_768, 60_999, 65_535].map((port) => orientTuple(port, 40_000))).toEqual(['conntrack', 'conntrack', 'conntrack', 'unoriented', 'unoriented', 'unoriented'])
+  // An answer where the kernel picks clients' ports from 20000 on.
+  expect([orientTuple(20_000, 8080), orientTuple(20_001, 443), orientTuple(443, 443), orientTuple(443, 0), orientTuple(50_000, 0)]).toEqual(['unoriented', 'unoriented', 'unoriented', 'conntrack', 'unoriented'])
 })
 
 test('what one record does not prove keeps both ports', () => {

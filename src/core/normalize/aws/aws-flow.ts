@@ -166,7 +166,7 @@ export class AwsFlows {
   #orient(facts: AwsFacts, ends: Ends): FlowRecord | Rejection {
     // Nobody opens a connection from a Service's address: this is an answer whose connection the agent had forgotten.
     if (isServiceEnd(ends.source, facts.from)) return reject(FORMAT, 'no-port', `Src Port: ${facts.sourcePort} is a Service's, and an answer from a Service tells no pod port`)
-    const orientation = ends.isToService ? 'conntrack' : orientTuple(facts.destinationPort)
+    const orientation = ends.isToService ? 'conntrack' : orientTuple(facts.destinationPort, facts.sourcePort)
     const isSourceFirst = orientation === 'conntrack' || isInOrder(ends.source, ends.destination)
     return this.#flow(facts, orientation, ends, isSourceFirst)
   }

@@ -9,7 +9,7 @@ import { UNVERIFIED_PRIVATE, type LabelQuality, type Labels, type WorkloadRef } 
 import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
 import type { CoverageNotes } from '../coverage-notes.ts'
-import { hashText } from '../digest.ts'
+import { hashText, type TextHash } from '../digest.ts'
 import type { EndResolver } from '../end-resolver.ts'
 import { endOf, type End, type IdentityCache } from '../identity-cache.ts'
 import { addLabel, charactersOf, checkLabelList } from '../label-list.ts'
@@ -204,6 +204,12 @@ export class CalicoEnds {
       labelQuality: list === null ? 'none' : 'full', workload: null, workloadEvidence: 'none', name: end.aggregate || end.name,
     }), '')
   }
+}
+
+/** What the row says of an end as a hash, after it was found; cluster state has no part in it. */
+export function saidHash(end: CalicoEnd): TextHash {
+  if (end.settled !== undefined) return end.settled.hash
+  return hashText(`${end.type}\n${end.namespace}\n${end.name}\n${end.aggregate}`)
 }
 
 /** An end at the address and port that its row gives. */

@@ -13,7 +13,7 @@ import { NodeNames } from '../node-names.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
-import { CalicoEnds, isLabelList, noteAggregation, type CalicoEnd, type CalicoType } from './calico-ends.ts'
+import { CalicoEnds, isLabelList, noteAggregation, saidHash, type CalicoEnd, type CalicoType } from './calico-ends.ts'
 import {
   digestCount, digestName, digestRow, flowRecordOf, nameOf, problemOf, readAddress, readProtocol, readReporter, readSeconds, wrongName, type CalicoEndPair,
   type CalicoRow,
@@ -73,10 +73,10 @@ export class CalicoNormalizer {
     if (problem !== null) return problem
     const ends: CalicoEndPair = { source, destination }
     this.#digest.start(this.#seed)
-    digestRow(this.#digest, row, ends)
+    digestRow(this.#digest, row, { source: saidHash(from), destination: saidHash(to), destinationPort: to.port })
     this.#digest.hash(node.hash)
-    this.#digest.hash(source.address.hash)
-    this.#digest.hash(destination.address.hash)
+    this.#digest.hash(from.address.hash)
+    this.#digest.hash(to.address.hash)
     this.#digestFields(record, from, to)
     return flowRecordOf(FORMAT, row, ends, this.#digest)
   }

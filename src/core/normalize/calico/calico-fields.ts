@@ -1,7 +1,7 @@
 import type { FlowRecord, Ignored, ObservedVerdict, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
 import type { AddressCache, AddressInfo } from '../address-cache.ts'
 import { NO_ADDRESS } from '../address-cache.ts'
-import type { Digest } from '../digest.ts'
+import type { Digest, TextHash } from '../digest.ts'
 import { checkTimeUs } from '../instant.ts'
 import { isPoliced, type Located } from '../orientation.ts'
 import { PROTOCOL_NUMBERS, readCount } from '../ports.ts'
@@ -100,13 +100,20 @@ export function digestName(digest: Digest, value: unknown): void {
   else digest.number(0)
 }
 
-/** Mixes what both formats tell of a row and its ends. */
-export function digestRow(digest: Digest, row: CalicoRow, { source, destination }: CalicoEndPair): void {
+/** The ends as the row says them, whoever cluster state knows them to be. */
+interface SaidEnds {
+  readonly source: TextHash
+  readonly destination: TextHash
+  readonly destinationPort: number
+}
+
+/** Mixes what both formats tell of a row and its ends: what the row says, so that a row read again after state has arrived is the same row. */
+export function digestRow(digest: Digest, row: CalicoRow, said: SaidEnds): void {
   digest.number(row.firstAtUs)
   digest.number(row.lastAtUs - row.firstAtUs)
-  digest.hash(source.end.hash)
-  digest.hash(destination.end.hash)
-  digest.number(destination.port)
+  digest.hash(said.source)
+  digest.hash(said.destination)
+  digest.number(said.destinationPort)
   digest.number(PROTOCOL_NUMBERS[row.protocol])
 }
 

@@ -13,7 +13,7 @@ import { checkTimeUs } from '../instant.ts'
 import { hashPart, LinePartCache, ownText } from '../line-parts.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import { asFlows } from '../ports.ts'
-import { CalicoEnds, noteAggregation, type CalicoEnd, type CalicoType } from './calico-ends.ts'
+import { CalicoEnds, noteAggregation, saidHash, type CalicoEnd, type CalicoType } from './calico-ends.ts'
 import { digestRow, flowRecordOf, nameOf, problemOf, readProtocol, type CalicoRow } from './calico-fields.ts'
 
 const FORMAT = 'calico-enterprise'
@@ -117,9 +117,9 @@ export class CalicoPlainLines {
     if (problem !== null) return problem
     const ends = { source, destination }
     const digest = this.#digest
-    digestRow(digest, row, ends)
-    digest.hash(source.address.hash)
-    digest.hash(destination.address.hash)
+    digestRow(digest, row, { source: saidHash(from.said), destination: saidHash(to.said), destinationPort: port })
+    digest.hash(sourceAddress.hash)
+    digest.hash(destinationAddress.hash)
     if (from.nameHash !== undefined) digest.hash(from.nameHash)
     if (to.nameHash !== undefined) digest.hash(to.nameHash)
     digest.number((from.said.port * 4 + SIDE_NUMBERS[row.side]) * 2 + (row.observedVerdict === 'allowed' ? 1 : 0))

@@ -13,7 +13,7 @@ import { checkTimeUs, InstantParser } from '../instant.ts'
 import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
 import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
-import { CalicoEnds, isLabelList, type CalicoEnd, type CalicoType } from './calico-ends.ts'
+import { CalicoEnds, isLabelList, saidHash, type CalicoEnd, type CalicoType } from './calico-ends.ts'
 import {
   digestCount, digestName, digestRow, flowRecordOf, nameOf, problemOf, readProtocol, readSeconds, wrongName, type CalicoEndPair, type CalicoRow,
 } from './calico-fields.ts'
@@ -86,7 +86,7 @@ export class GoldmaneReader implements RecordReader {
     if (problem !== null) return problem
     const ends: CalicoEndPair = { source, destination }
     this.#digest.start(this.#seed)
-    digestRow(this.#digest, row, ends)
+    digestRow(this.#digest, row, { source: saidHash(from), destination: saidHash(to), destinationPort: to.port })
     this.#digest.number(SIDE_NUMBERS[row.side])
     // The names of pods and network sets are in their ends.
     if (from.type !== 'wep' && from.type !== 'ns') this.#digest.text(from.aggregate)

@@ -64,10 +64,11 @@ export class HubbleFacts implements OrientationFacts {
     this.isAck = (flags & FLAG_ACK) !== 0
   }
 
-  /** Reads `eventType`: set it before. `dropReason` by name or number. */
-  setVerdict(logged: Exclude<LoggedVerdict, 'retina-dns'>, dropReason: unknown): void {
+  /** Reads `eventType`: set it before. `reason` is drop_reason_desc; where it says nothing, the deprecated `drop_reason` may still be filled. */
+  setVerdict(logged: Exclude<LoggedVerdict, 'retina-dns'>, reason: unknown, deprecatedReason: unknown): void {
     const { eventType } = this
-    this.verdict = judgeVerdict(logged, dropReason, eventType)
+    const isUnsaid = reason === undefined || reason === null || reason === 'DROP_REASON_UNKNOWN' || reason === 0
+    this.verdict = judgeVerdict(logged, isUnsaid && deprecatedReason !== undefined && deprecatedReason !== null ? deprecatedReason : reason, eventType)
     this.isVerdictEvent = eventType === EVENT_POLICY_VERDICT
     this.isDrop = eventType === EVENT_DROP || (eventType === 0 && logged === 'dropped')
   }

@@ -76,7 +76,7 @@ export class HubbleNormalizer {
     if (value !== undefined && value !== null && typeof value !== 'string' && typeof value !== 'number') return wrongType('hubble', 'verdict', 'a verdict', value)
     const verdict = readVerdict(value)
     if (verdict === 'retina-dns') return ENRICHMENT
-    this.#facts.setVerdict(verdict, flow.drop_reason_desc ?? flow.drop_reason)
+    this.#facts.setVerdict(verdict, flow.drop_reason_desc, flow.drop_reason)
     const isReply = readReply(flow)
     if (typeof isReply === 'object') return isReply
     this.#facts.isReply = isReply

@@ -28,7 +28,8 @@ export function isTranslated(fields: Fields): boolean {
   if (address === undefined || address === null || address === '' || address === fields[DESTINATION + ADDRESS]) return false
   const before = fields[DESTINATION + TYPE]
   const port = fields[TRANSLATED + PORT]
-  return before !== 'Pod' && before !== 'Node' && fields[TRANSLATED + TYPE] !== 'Service' && port !== undefined && port !== null && port !== 0
+  // Only of a Service: an answer to a masqueraded address is translated, too, and proves nothing.
+  return before === 'Service' && fields[TRANSLATED + TYPE] !== 'Service' && port !== undefined && port !== null && port !== 0
 }
 
 /** The end at its address, before translation if it was a Service's. */
