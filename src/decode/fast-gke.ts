@@ -5,7 +5,7 @@
  * The line is walked once, in the one order in which GKE writes its members (Go writes structs in the order of their fields), each at most once:
  * anything else between them, blanks and escapes too, is left to the parser, and so is whatever would be rejected. Ends and the reporting
  * node are compared with remembered bytes. What the facts mean is decided by the normalizer's own GkeFlows.
- * Cost: about a quarter of JSON.parse of the line. Memory: bounded by what is remembered.
+ * Cost: about 0.6 of JSON.parse of the line. Memory: bounded by what is remembered.
  */
 import type { Ignored, Outcome } from '../core/flow/flow-record.ts'
 import { GkeFacts, type GkeFlows, type GkeTerms } from '../core/normalize/gke/gke-flow.ts'

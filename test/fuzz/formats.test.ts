@@ -53,7 +53,7 @@ function plain(outcome: Outcome): unknown {
 /** Lines that hold something: each gives at least one item, unless it only opens or closes an array, or goes on a value. */
 function mustGiveItems(bytes: Buffer): boolean {
   const text = bytes.toString('latin1')
-  return !text.trimEnd().includes('\n') && text.replace(/^\u00ef\u00bb\u00bf/, '').trim() !== '' && !/^[\s\u00ef\u00bb\u00bf]*\[[\s,[\]]*$/.test(text)
+  return !text.trimEnd().includes('\n') && text.replace(/^\u00ef\u00bb\u00bf/, '').trim() !== '' && !/^[\s\u00ef\u00bb\u00bf]*\[[\s,[\]\u00ef\u00bb\u00bf]*$/.test(text)
 }
 
 class Fuzz {

@@ -156,10 +156,14 @@ function compare(topology: Topology, seed: number, telling: Telling): Compared {
   const { traffic } = viewTraffic(observeLines(simulation.lines(), Infinity, options), 'default')
   const proven = traffic.filter((e) => e.orientation !== 'unoriented')
   const observed = new Set(proven.flatMap((e) => observedTexts(e, telling)).map(asNode))
-  const truth = new Set(simulation.truth().filter((e) => !telling.isUnproven(e)).map((e) => `${truthEnd(e.from, telling)} -> ${truthEnd(e.to, telling)} ${e.protocol}/${e.port}`).map(asNode))
+  // A port that kernels give to clients, known by connection tracking only, is held back where the two ends also talk the other way: it may be an answer.
+  const pairs = new Set(simulation.truth().map((e) => `${truthEnd(e.from, telling)} ${truthEnd(e.to, telling)}`))
+  const isHeldBack = (e: TruthEdge): boolean => telling.format !== 'hubble' && (e.port ?? 0) >= 32_768 && pairs.has(`${truthEnd(e.to, telling)} ${truthEnd(e.from, telling)}`)
+  const truth = new Set(simulation.truth().filter((e) => !telling.isUnproven(e) && !isHeldBack(e)).map((e) => `${truthEnd(e.from, telling)} -> ${truthEnd(e.to, telling)} ${e.protocol}/${e.port}`).map(asNode))
+  const held = new Set(simulation.truth().filter(isHeldBack).map((e) => asNode(`${truthEnd(e.from, telling)} -> ${truthEnd(e.to, telling)} ${e.protocol}/${e.port}`)))
   return {
     missing: [...truth].filter((t) => !observed.has(t)),
-    beside: [...observed].filter((t) => !truth.has(t) && !telling.isBeside(t)),
+    beside: [...observed].filter((t) => !truth.has(t) && !held.has(t) && !telling.isBeside(t)),
     count: truth.size,
     traffic: proven,
   }

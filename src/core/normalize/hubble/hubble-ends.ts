@@ -91,6 +91,8 @@ export class HubbleEnds {
     if (!isObject(endpoint)) return wrongType('hubble', field, 'an object', endpoint)
     const { pod_name: pod, namespace, labels } = endpoint
     if (typeof pod === 'string' && pod !== '' && typeof namespace === 'string' && namespace !== '') return this.#pod(field, endpoint, namespace, pod)
+    // The namespace may stand in the labels alone, where a field mask drops the field: still a pod of its own.
+    if (typeof pod === 'string' && pod !== '') return namespace === undefined || namespace === null || namespace === '' ? this.#pod(field, endpoint, '', pod) : this.#fresh(field, endpoint)
     // Without a pod name the labels are all there is: nodes, the world, and pods of Cilium before 1.10.
     if (!Array.isArray(labels) || labels.length === 0 || endpoint.workloads !== undefined) return this.#fresh(field, endpoint)
     const isPlain = labels.length === 1 && namespace === undefined

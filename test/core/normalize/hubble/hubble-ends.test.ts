@@ -209,3 +209,18 @@ describe('wrong endpoints are refused by field', () => {
     expect(verdictOf(flow({ destination: { namespace: 'a', pod_name: 'p', labels: ['k8s:app=p'] }, l4: tcp(1, 2) }))).toBe('flow')
   })
 })
+
+describe('pods whose namespace stands in the labels alone', () => {
+  test('two pods of the same labels keep their own names, in any order', () => {
+    const named = (name: string): Json => ({ identity: 4711, labels: ['k8s:app=web', 'k8s:io.kubernetes.pod.namespace=shop'], pod_name: name })
+    const nameless: Json = { identity: 4711, labels: ['k8s:app=web', 'k8s:io.kubernetes.pod.namespace=shop'] }
+    const normalizer = createNormalizer({ cluster: 'c1' })
+    const podOf = (end: Json): string => {
+      const outcome = normalizer.normalize(flow({ source: DB, destination: end }))
+      return outcome.kind === 'flow' ? `${outcome.responder.namespace}/${outcome.responderPod}` : outcome.kind
+    }
+    for (const name of ['web-7d4b9c6f58-x2k9p', 'api-6c9f8b7d54-q4w7z', 'web-7d4b9c6f58-x2k9p']) expect(podOf(named(name))).toBe(`shop/${name}`)
+    expect(podOf(nameless)).toBe('shop/')
+    expect(podOf(named('web-7d4b9c6f58-b4k2z'))).toBe('shop/web-7d4b9c6f58-b4k2z')
+  })
+})
