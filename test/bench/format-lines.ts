@@ -45,6 +45,14 @@ export function awsLines(amount: number): string[] {
   }))
 }
 
+/** The newer agent: everything in the message. */
+export function awsMessageLines(amount: number): string[] {
+  return make(amount, (i, from, to, random) => JSON.stringify({
+    level: 'debug', ts: timeOf(i), caller: 'runtime/asm_amd64.s:1700',
+    msg: `Flow Info: Src IP: ${from.ip} Src Port: ${32_768 + random.int(28_000)} Dest IP: ${to.ip} Dest Port: ${random.pick(PORTS)} Proto TCP Verdict ACCEPT Direction egress, Tier NETWORK_POLICY`,
+  }))
+}
+
 /** CloudWatch text. */
 export function awsTextLines(amount: number): string[] {
   return make(amount, (i, from, to, random) => `${timeOf(i)} Node: ip-10-0-1-${i % 5}.ec2.internal;SIP: ${from.ip};SPORT: ${32_768 + random.int(28_000)};DIP: ${to.ip};DPORT: ${
