@@ -80,7 +80,7 @@ describe('storing cluster state', () => {
   })
 
   it('two writers at once: both states are stored, one after the other', async () => {
-    const states = Array.from({ length: 6 }, (_, i) => save(100 + i * 10, [podObject('a', { ip: IP, created: 10 }), podObject(`p${i}`, { ip: `10.244.1.${i}`, created: 10 })]))
+    const states = Array.from({ length: 6 }, (_, i) => save(100 + i * 10, [podObject('a', { ip: IP, created: 10, started: 12 }), podObject(`p${i}`, { ip: `10.244.1.${i}`, created: 10 })]))
     await Promise.all(states)
     expect([await holder(95), await holder(150), await holder(150, '10.244.1.5'), await holder(140, '10.244.1.4'), await holder(145, '10.244.1.4')]).toEqual(['a', 'a', 'p5', 'p4', 'unknown'])
   })

@@ -148,7 +148,8 @@ class StateHistory implements GrowingHistory {
     const claims = new Map<string, Claim<HolderValue>[]>()
     const serviceClaims = new Map<string, Claim<ServiceEntry>[]>()
     const add = (ip: string, claim: Claim<HolderValue>): void => {
-      listIn(claims, ip).push(isVouched ? { ...claim, certainUs: claim.fromUs } : claim)
+      const vouchedUs = claim.possibleFromUs ?? claim.fromUs
+      listIn(claims, ip).push(isVouched ? { ...claim, fromUs: vouchedUs, certainUs: vouchedUs } : claim)
     }
     for (const pod of pods) for (const { ip, claim } of podAddressClaims(pod)) add(ip, claim)
     for (const node of nodes) for (const { ip, claim } of nodeAddressClaims(node, spans)) add(ip, claim)

@@ -3,8 +3,9 @@
  *
  * A *look* is a span of one pod's life with unchanged labels, owner and spec: between two sightings of one look nothing changed, between two looks
  * nobody knows which one it was. The name belongs to the pod from its creation to its deletion. The address belongs to it from the moment it provably
- * had one (`addressedAt`), else from its start or creation as far as no other pod may have had it, to the end of its last container, and never past
- * the last sighting otherwise. A pod seen terminated without saying when it ended never resolves past its last sighting alive.
+ * had one (`addressedAt`), else from the first sighting with it, to the end of its last container, and never past the last sighting otherwise. Since its
+ * start or creation it may have had it: then the address is nobody else's by a mere guess, and not its own either. A pod seen terminated without saying
+ * when it ended never resolves past its last sighting alive.
  */
 import { canonicalJson } from '../base/order.ts'
 import { ObjectReader } from '../base/object-reader.ts'
@@ -25,6 +26,7 @@ export interface PodLook {
 /** A span in which the pod claims an address; the words of Claim (timeline.ts). */
 export interface AddressSpan {
   readonly ip: string
+  readonly possibleFromUs: number
   readonly fromUs: number
   readonly certainUs: number
   readonly untilUs: number
@@ -62,8 +64,9 @@ export function podLooks(versions: readonly ObjectVersion[], nextCovered: (timeU
     const [first] = look as [ObjectVersion]
     const last = look.at(-1) as ObjectVersion
     const after = looks[i + 1]?.[0]
-    const start = i === 0 ? createdUs(first) : first.seenFromUs
-    return { document: last.document, fromUs: start, untilUs: endOf(last), addresses: addressSpans(look, { isFirst: i === 0, start, after, nextCovered }) }
+    const created = createdUs(versions[0] as ObjectVersion)
+    const addresses = addressSpans(look, { previous: looks[i - 1]?.at(-1), created, after, nextCovered })
+    return { document: last.document, fromUs: i === 0 ? created : first.seenFromUs, untilUs: endOf(last), addresses }
   })
 }
 
@@ -73,9 +76,10 @@ function lookOf({ metadata, spec }: StateDocument): string {
 }
 
 interface LookPlace {
-  /** The pod was not seen with another look before. */
-  readonly isFirst: boolean
-  readonly start: number
+  /** The last version of the look before. */
+  readonly previous: ObjectVersion | undefined
+  /** When the pod came to be. */
+  readonly created: number
   /** The first version of the next look. */
   readonly after: ObjectVersion | undefined
   readonly nextCovered: (timeUs: number) => number
@@ -90,7 +94,7 @@ function addressSpans(look: readonly ObjectVersion[], place: LookPlace): Address
     for (let from = has.indexOf(true); from >= 0;) {
       const without = has.indexOf(false, from)
       const until = without < 0 ? look.length : without
-      spans.push({ ip, ...spanOf(look, from, until, place) })
+      spans.push({ ip, ...spanOf(look, { ip, from, until }, place) })
       from = has.indexOf(true, until)
     }
   }
@@ -98,10 +102,10 @@ function addressSpans(look: readonly ObjectVersion[], place: LookPlace): Address
 }
 
 /** Of the versions `[from, until)` of a look, which all have the address. */
-function spanOf(look: readonly ObjectVersion[], from: number, until: number, place: LookPlace): Omit<AddressSpan, 'ip'> {
+function spanOf(look: readonly ObjectVersion[], { ip, from, until }: { ip: string; from: number; until: number }, place: LookPlace): Omit<AddressSpan, 'ip'> {
   const run = look.slice(from, until)
   const [first] = run as [ObjectVersion]
-  const { fromUs, certainUs } = startOf(run, from === 0 ? undefined : look[from - 1], place)
+  const start = startOf(run, ip, from === 0 ? undefined : look[from - 1], place)
   const alive = run.filter((v) => !isTerminated(v.document))
   const ended = run.find((v) => isTerminated(v.document))
   const next = ended ?? look[until] ?? place.after
@@ -111,20 +115,26 @@ function spanOf(look: readonly ObjectVersion[], from: number, until: number, pla
   const seenUntilUs = lastAlive === undefined ? -Infinity : endOf(lastAlive)
   const untilUs = finishedUs === undefined ? Math.min(seenUntilUs, deletedUs) : Math.min(finishedUs, deletedUs)
   const possibleUntilUs = lastAlive === undefined ? Math.min(first.seenFromUs, first.endedUs ?? Infinity) : possibleEndOf(lastAlive, next, place.nextCovered)
-  return { fromUs, certainUs, untilUs, possibleUntilUs }
+  return { ...start, untilUs, possibleUntilUs }
 }
 
 /** `before`: the version of the same look before the run, which lacked the address; statuses are reported late, so that proves nothing. */
-function startOf(run: readonly ObjectVersion[], before: ObjectVersion | undefined, place: LookPlace): { fromUs: number; certainUs: number } {
+function startOf(
+  run: readonly ObjectVersion[], ip: string, before: ObjectVersion | undefined, { previous, created }: LookPlace,
+): Pick<AddressSpan, 'possibleFromUs' | 'fromUs' | 'certainUs'> {
   const [first] = run as [ObjectVersion]
   // Seen with it: then it had it, whatever clocks say. Seen terminated: it had it at some time before.
   const seenUs = isTerminated(first.document) ? Infinity : first.seenFromUs
-  if (before === undefined && !place.isFirst) return { fromUs: first.seenFromUs, certainUs: seenUs }
   const addressedUs = Math.min(...run.map((v) => timeIn(v.document.status, 'addressedAt') ?? Infinity))
-  if (addressedUs < Infinity) return { fromUs: Math.min(addressedUs, seenUs), certainUs: addressedUs }
-  if (before !== undefined) return { fromUs: first.seenFromUs, certainUs: seenUs }
-  const startUs = Math.max(place.start, timeIn(first.document.status, 'startTime') ?? -Infinity)
-  return { fromUs: Math.min(startUs, seenUs), certainUs: seenUs }
+  const startUs = Math.max(created, timeIn(first.document.status, 'startTime') ?? -Infinity)
+  const possibleFromUs = Math.min(addressedUs < Infinity ? addressedUs : startUs, seenUs)
+  if (before === undefined && previous !== undefined) {
+    // It had it before its look changed, too: nobody knows with which look. Where the look before had the address, that one says so.
+    const wasSeen = ipsOf(previous.document).includes(ip)
+    return { possibleFromUs: wasSeen ? first.seenFromUs : possibleFromUs, fromUs: first.seenFromUs, certainUs: seenUs }
+  }
+  if (addressedUs < Infinity) return { possibleFromUs, fromUs: possibleFromUs, certainUs: addressedUs }
+  return { possibleFromUs, fromUs: seenUs, certainUs: seenUs }
 }
 
 function ipsOf(document: StateDocument): string[] {

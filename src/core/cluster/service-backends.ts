@@ -53,7 +53,8 @@ export class BackendIndex {
       const state = this.#state(namespace)
       for (const entry of entries) {
         state.pods.push(entry)
-        state.changes.push(entry.look.fromUs, entry.look.untilUs, ...entry.look.addresses.flatMap((a) => [a.fromUs, a.untilUs, a.possibleUntilUs]))
+        const { fromUs, untilUs, addresses } = entry.look
+        state.changes.push(fromUs, untilUs, ...addresses.flatMap((a) => [a.possibleFromUs, a.fromUs, a.untilUs, a.possibleUntilUs]))
       }
     }
     for (const versions of slices) this.#addSlices(versions, options.spans)
@@ -131,14 +132,17 @@ function bySelector(state: NamespaceState, selector: Labels, of: { target: numbe
   let port: number | undefined
   const wanted = Object.entries(selector)
   for (const entry of state.pods) {
-    const isThere = entry.look.addresses.some((a) => a.fromUs <= of.atUs && of.atUs < Math.max(a.untilUs, a.possibleUntilUs))
-    if (!isThere || !wanted.every(([key, value]) => entry.labels[key] === value)) continue
+    if (!mayBeThere(entry, of.atUs) || !wanted.every(([key, value]) => entry.labels[key] === value)) continue
     const own = typeof of.target === 'number' ? of.target : entry.ports.find((p) => p.name === of.target && p.protocol === of.protocol)?.containerPort
     if (own === undefined || (port !== undefined && own !== port)) return undefined
     port = own
     pods.push(entry.holderAt(of.atUs).pod)
   }
   return port === undefined ? undefined : { pods, port }
+}
+
+function mayBeThere({ look }: PodEntry, atUs: number): boolean {
+  return look.addresses.some((a) => Math.min(a.possibleFromUs, a.fromUs) <= atUs && atUs < Math.max(a.untilUs, a.possibleUntilUs))
 }
 
 function readSlice({ document }: ObjectVersion, namespace: string): Slice {

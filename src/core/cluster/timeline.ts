@@ -11,6 +11,8 @@ export interface Claim<T> {
   /** Who claims; two claims of one holder never contradict each other. */
   readonly holder: string
   readonly value: T
+  /** The holder may have had it from here on; nothing is known until `fromUs`, which it is when left out. */
+  readonly possibleFromUs?: number
   readonly fromUs: number
   /** From here on it is certain, as long as it is claimed. Infinity: never. */
   readonly certainUs: number
@@ -107,7 +109,8 @@ function sweep<T>(claims: readonly Claim<T>[]): { starts: number[]; values: (T |
 function stepsOf<T>(claim: Claim<T>): Step<T>[] {
   const { fromUs, untilUs } = claim
   const certainUs = Math.max(fromUs, claim.certainUs)
-  const spans = [['possible', fromUs, Math.max(untilUs, claim.possibleUntilUs)], ['claimed', fromUs, untilUs], ['certain', certainUs, untilUs]] as const
+  const possible = ['possible', Math.min(fromUs, claim.possibleFromUs ?? fromUs), Math.max(untilUs, claim.possibleUntilUs)] as const
+  const spans = [possible, ['claimed', fromUs, untilUs], ['certain', certainUs, untilUs]] as const
   return spans.flatMap(([of, from, until]): Step<T>[] => (from < until ? [{ atUs: from, of, by: 1, claim }, { atUs: until, of, by: -1, claim }] : []))
 }
 

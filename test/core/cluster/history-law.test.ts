@@ -3,7 +3,7 @@
  * there is an answer wherever a pod was seen before and after, or a watch told everything.
  */
 import { expect, it } from '@jest/globals'
-import type { AddressHolder, ClusterHistory } from '../../../src/core/cluster/cluster-history.ts'
+import type { ClusterHistory } from '../../../src/core/cluster/cluster-history.ts'
 import { clusterBase, podObject, timeUs } from '../../support/cluster-objects.ts'
 import { createRandom, rounds } from '../../support/random.ts'
 import type { Random } from '../../support/random.ts'
@@ -21,7 +21,7 @@ interface Life {
   readonly deleted: number
   /** From then on its label says `late`. */
   readonly relabelled: number
-  /** Its status tells when containers started and ended; if not, it ends with its deletion, and its address is claimed from its creation. */
+  /** Its status tells when containers started and ended; if not, it ends with its deletion. */
   readonly tells: boolean
 }
 
@@ -71,16 +71,12 @@ interface Watcher {
   readonly history: ClusterHistory
   readonly firstSeen: (life: Life) => number
   readonly mustKnow: (life: Life, at: number) => boolean
-  readonly isSeenWithAddress: (life: Life) => boolean
-  readonly isSoft: (holder: AddressHolder, at: number) => boolean
 }
 
-function isRight(life: Life | undefined, { history, firstSeen, isSoft, isSeenWithAddress }: Watcher, ip: string, at: number): boolean | 'unknown' {
+function isRight(life: Life | undefined, { history, firstSeen }: Watcher, ip: string, at: number): boolean | 'unknown' {
   const holder = history.holderOf(ip, timeUs(at))
   if (holder.kind === 'unknown') return 'unknown'
   if (holder.kind === 'nobody') return life === undefined
-  // A pod that does not tell when it started claims its address from its creation, where no other pod that was ever seen with it may have had it.
-  if (isSoft(holder, at) && (life === undefined || !isSeenWithAddress(life))) return true
   return holder.kind === 'pod' && life !== undefined && holder.pod.labels.own === life.uid && holder.pod.labels.version === knownLabelOf(life, at, firstSeen(life))
 }
 
@@ -106,13 +102,6 @@ function check(lives: readonly Life[], watcher: Watcher): number {
   return resolved
 }
 
-function softIn(lives: readonly Life[]): Watcher['isSoft'] {
-  return (holder, at) => {
-    const life = holder.kind === 'pod' ? lives.find((l) => l.uid === holder.pod.labels.own) : undefined
-    return life !== undefined && !life.tells && at >= life.created && at < life.started
-  }
-}
-
 function moments(random: Random): number[] {
   return [...new Set(Array.from({ length: 2 + random.int(10) }, () => random.int(SPAN)))]
 }
@@ -128,8 +117,7 @@ it('full states in any order never name the wrong pod, and always the pod that w
     const seenAt = (life: Life): number[] => times.filter((t) => life.started <= t && t < life.finished)
     try {
       resolved += check(lives, {
-        history: log.history(), isSoft: softIn(lives),
-        isSeenWithAddress: (life) => times.some((t) => life.started <= t && t < life.deleted),
+        history: log.history(),
         firstSeen: (life) => Math.min(...times.filter((t) => life.created <= t && t < life.deleted)),
         mustKnow: (life, at) => {
           const seen = seenAt(life)
@@ -163,8 +151,7 @@ it('a watch that tells every change knows every holder up to its last word, also
     log.confirm(timeUs(from), timeUs(until))
     try {
       resolved += check(lives, {
-        history: log.history(), isSoft: softIn(lives),
-        isSeenWithAddress: (life) => life.started <= until && life.deleted > from,
+        history: log.history(),
         firstSeen: (life) => Math.max(from, life.created),
         mustKnow: (life, at) => at >= from && at <= until && at >= life.started,
       })

@@ -33,13 +33,22 @@ describe('who held an address', () => {
     expect(holders(historyOf({ 100: [old], 200: [young] }), [100, 101, 159, 160, 200])).toEqual(['pod old', 'unknown', 'unknown', 'pod young', 'pod young'])
   })
 
-  it('a pod that does not tell when it started is not taken for the one that may still have had the address', () => {
+  it('a pod that does not tell when it started holds it from its first sight with it: before, another one that was never seen may have had it', () => {
     const silent = podObject('silent', { ip: IP, created: 120 })
-    expect(holders(historyOf({ 100: [old], 130: [], 200: [silent] }), [110, 125, 130, 131, 200])).toEqual(['unknown', 'unknown', 'pod silent', 'pod silent', 'pod silent'])
+    expect(holders(historyOf({ 100: [old], 130: [], 200: [silent], 300: [silent] }), [110, 125, 130, 199, 200, 250])).toEqual(['unknown', 'unknown', 'unknown', 'unknown', 'pod silent', 'pod silent'])
+    expect(holders(historyOf({ 100: [podObject('silent', { ip: IP, created: 20 })] }), [19, 20, 99, 100])).toEqual(['unknown', 'unknown', 'unknown', 'pod silent'])
   })
 
-  it('a pod that does not tell when it started holds it from its creation where nobody else was seen with it', () => {
-    expect(holders(historyOf({ 100: [podObject('silent', { ip: IP, created: 20 })] }), [19, 20, 100])).toEqual(['unknown', 'pod silent', 'pod silent'])
+  it('a pod that was relabelled before it was seen terminated with the address: unknown while it may have had it, also after the next one was created', () => {
+    const pending = podObject('old', { created: 10, phase: 'Pending', labels: { v: '1' } })
+    const ended = podObject('old', { ip: IP, created: 10, started: 12, phase: 'Succeeded', finished: 60, labels: { v: '2' } })
+    const silent = podObject('silent', { ip: IP, created: 40 })
+    expect(holders(historyOf({ 11: [pending], 100: [ended, silent] }), [12, 39, 40, 59, 60, 99, 100])).toEqual([...Array<string>(6).fill('unknown'), 'pod silent'])
+  })
+
+  it('outside the pod networks, too, an address is not nobody\'s where a pod that was seen with it later may have had it', () => {
+    const silent = podObject('silent', { ip: '10.9.0.1', created: 120 })
+    expect([100, 150, 200].map((at) => holder(historyOf({ 100: [], 150: [podObject('silent', { created: 120, phase: 'Pending' })], 200: [silent] }), at, '10.9.0.1'))).toEqual(['nobody', 'unknown', 'pod silent'])
   })
 
   it('the end of a terminated pod is the end of its last container, and without one its last sight alive', () => {

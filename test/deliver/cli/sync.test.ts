@@ -22,7 +22,10 @@ function pod(app: string, ip: string, createdAgoSeconds: number): KubeObject {
       annotations: { note: 'a-private-note' }, ownerReferences: [{ kind: 'ReplicaSet', name: `${app}-7d4b9c6f58`, controller: true }],
     },
     spec: { nodeName: 'node-1', containers: [{ name: app, env: [{ name: 'PASSWORD', value: 'a-private-word' }], ports: [{ containerPort: 5432 }] }] },
-    status: { phase: 'Running', podIP: ip, podIPs: [{ ip }], startTime: ago(createdAgoSeconds) },
+    status: {
+      phase: 'Running', podIP: ip, podIPs: [{ ip }], startTime: ago(createdAgoSeconds),
+      containerStatuses: [{ name: app, restartCount: 0, state: { running: { startedAt: ago(createdAgoSeconds) } } }],
+    },
   }
 }
 
