@@ -11,7 +11,7 @@ import { isNative } from '../../core/normalize/detect.ts'
 import { FOREIGN_LOG, isForeignObject } from '../../core/normalize/foreign-log.ts'
 import { isObject, reject, type RawObject } from '../../core/normalize/problems.ts'
 import { isMeantAsJson, mayBeJson, parseJson } from '../json-text.ts'
-import { fillFromEnvelope, NO_ENVELOPE, readEnvelope, type Envelope } from './envelope.ts'
+import { fillFromEnvelope, fillFromOwnKeys, NO_ENVELOPE, readEnvelope, type Envelope } from './envelope.ts'
 import { isOtlp, readOtlp } from './otlp.ts'
 
 /** A record, or why there is none; `raw` is then its text. */
@@ -65,6 +65,8 @@ class Unwrapping {
 
   object(record: RawObject, depth: number, envelope: Envelope): void {
     if (isNative(record)) {
+      // What the shipper put beside the flow itself says more than what is around it.
+      fillFromOwnKeys(record)
       fillFromEnvelope(record, envelope)
       this.#add({ value: record })
     } else if (depth >= MAX_DEPTH && isEnvelope(record)) {

@@ -124,6 +124,13 @@ describe('every wrapping gives the record inside', () => {
     expect(values(JSON.stringify({ log: JSON.stringify(JSON.stringify(HUBBLE)) }))).toEqual([HUBBLE])
   })
 
+  test('a flow inside an envelope takes a lost time from beside itself before it takes the one around it', () => {
+    const inside = { ...HUBBLE.flow, time: undefined, '@timestamp': 1767323045.5 }
+    for (const record of [{ _source: inside }, { '@timestamp': '2026-03-01T00:00:00Z', _source: inside }]) {
+      expect((values(record)[0] as { time?: string }).time).toBe('2026-01-02T03:04:05.500000Z')
+    }
+  })
+
   test('a record of another format that a shipper nested under the key flow', () => {
     for (const record of [CALICO, { ...GKE, timestamp: '2026-01-02T03:04:05Z' }]) expect(values({ flow: record, tag: 'x' })).toEqual([record])
     // Neither does a key of that name take a record away from its format.
