@@ -13,6 +13,7 @@ import { PROTOCOL_NUMBERS, readCount } from '../ports.ts'
 import { ignored, reject, shown } from '../problems.ts'
 import { AntreaEnds, type RawEnd } from './antrea-ends.ts'
 import { readAction, readFlowType, readProtocol, readTime, type AntreaRow, type RowNames, type RuleAction } from './antrea-fields.ts'
+import type { LineFacts } from './antrea-line-facts.ts'
 
 const UNROUTABLE = ignored('antrea', 'multicast-or-link-local')
 const NO_ENDPOINT = ignored('antrea', 'no-endpoint')
@@ -42,19 +43,6 @@ interface Report {
   readonly named: number
   readonly egress: RuleAction
   readonly ingress: RuleAction
-}
-
-/** A connection as the flow log's columns tell it. */
-interface PlainConnection extends Times {
-  readonly source: Located
-  readonly destination: Located
-  readonly sourceNode: NodeName
-  readonly destinationNode: NodeName
-  readonly isSourceNamed: boolean
-  readonly isDestinationNamed: boolean
-  readonly ports: number
-  readonly egress: 'allow' | 'deny' | 'none'
-  readonly ingress: 'allow' | 'deny' | 'none'
 }
 
 export class AntreaFlows {
@@ -116,20 +104,21 @@ export class AntreaFlows {
     return this.#flow(facts, { source, destination }, { side, node: node.name, observedVerdict: verdictOf(row, egress, ingress) })
   }
 
-  /** A connection of the flow log, whose columns were read and checked; the outcome is that of `read` for the same columns. */
-  plain(connection: PlainConnection): Outcome {
-    const { source, destination, egress, ingress } = connection
+  /** A connection of the flow log, whose columns were read and checked, between these ends; the outcome is that of `read` for the same columns. */
+  plain(facts: LineFacts, source: Located, destination: Located): Outcome {
     if (source.address.isUnroutable || destination.address.isUnroutable) return UNROUTABLE
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
-    const side = sideOf(egress, ingress, connection)
-    const node = side === 'client' ? connection.sourceNode : connection.destinationNode
-    const named = (connection.isSourceNamed ? 2 : 0) + (connection.isDestinationNamed ? 1 : 0)
-    this.#startDigest(connection, source, destination)
-    this.#digestReport({ ports: connection.ports, protocol: connection.protocol, node, named, egress, ingress })
+    const { protocol, rest: { egress, ingress } } = facts
+    const ends = { source, destination }
+    const side = sideOf(egress, ingress, ends)
+    const node = side === 'client' ? facts.sourceNode : facts.destinationNode
+    const named = (facts.sourcePod === undefined ? 0 : 2) + (facts.destinationPod === undefined ? 0 : 1)
+    this.#startDigest(facts, source, destination)
+    this.#digestReport({ ports: facts.sourcePort * 65_536 + facts.port, protocol, node, named, egress, ingress })
     // The flow log has no counters.
     for (let i = 0; i < 3; i++) this.#digest.number(-1)
     this.#digest.finish()
-    return this.#flow(connection, connection, { side, node: node.name, observedVerdict: egress === 'deny' || ingress === 'deny' ? 'denied' : 'allowed' })
+    return this.#flow(facts, ends, { side, node: node.name, observedVerdict: egress === 'deny' || ingress === 'deny' ? 'denied' : 'allowed' })
   }
 
   #flow(times: Times, { source, destination }: { source: Located; destination: Located }, told: Pick<FlowRecord, 'side' | 'node' | 'observedVerdict'>): FlowRecord {

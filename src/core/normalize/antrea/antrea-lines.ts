@@ -23,19 +23,20 @@ const SLASH = 47
 
 export class AntreaLineReader implements LineReader {
   readonly #flows: AntreaFlows
-  readonly #plain: AntreaPlainLines
+  /** Reads the ordinary lines of the flow log; what a fast path shares with it. */
+  readonly plain: AntreaPlainLines
   readonly #audit: AntreaAudit
 
   constructor(context: NormalizeContext) {
     this.#flows = new AntreaFlows(context)
-    this.#plain = new AntreaPlainLines(context)
+    this.plain = new AntreaPlainLines(context)
     this.#audit = new AntreaAudit(context)
   }
 
   read(line: string): Outcome | undefined {
     // `2026/01/02 03:04:05.` opens an audit line, `1767323045,1767323050,` a flow.
     if (line.charCodeAt(4) === SLASH && line.charCodeAt(10) === SPACE) return this.#audit.read(line)
-    const plain = this.#plain.read(line)
+    const plain = this.plain.read(line)
     if (plain !== undefined) return plain
     return isFlowLine(line) ? this.#readFlow(line) : undefined
   }

@@ -13,8 +13,10 @@ import { hashPart, LinePartCache, ownText } from '../line-parts.ts'
 import { NodeNames, type NodeName } from '../node-names.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import type { Located } from '../orientation.ts'
+import type { OwnWorkloads } from '../own-workloads.ts'
 import { AntreaEnds, type EndQuestion, type KnownPod } from './antrea-ends.ts'
 import { AntreaFlows } from './antrea-flow.ts'
+import { LineFacts, type LineAction, type LineRest } from './antrea-line-facts.ts'
 
 const COMMA = 44
 /** Columns after those of the pods. */
@@ -25,83 +27,94 @@ const MAX_CHARACTERS = 16 << 20
 const REST_HASHED = 48
 const API_SERVER = 'default/kubernetes:'
 
-/** Three columns: pod, namespace, node. */
+/** Three columns: pod, namespace, node; with the address it had in the last line, and its text there ('' before any). */
 interface LineEnd {
   /** `undefined`: no pod is named. */
   readonly pod: KnownPod | undefined
   readonly node: NodeName
-  /** The address it had in the last line, and its text there. */
   addressText: string
   address: AddressInfo
-}
-
-type Action = 'allow' | 'deny' | 'none'
-
-/** What follows the pods. */
-interface LineRest {
-  readonly serviceIp: string
-  readonly isApiServer: boolean
-  readonly ingress: Action
-  readonly egress: Action
 }
 
 /** Reads the ordinary lines. */
 export class AntreaPlainLines {
   readonly #flows: AntreaFlows
   readonly #ends: AntreaEnds
-  readonly #addresses: AddressCache
+  readonly #own: OwnWorkloads
+  /** Those that all of a normalizer's formats share. */
+  readonly addresses: AddressCache
   readonly #nodes = new NodeNames('antrea', 'NodeName')
   readonly #known = new LinePartCache<LineEnd>(MAX_CHARACTERS)
   readonly #rests = new LinePartCache<LineRest>(MAX_CHARACTERS)
+  readonly #facts = new LineFacts()
   /** Where the next column of the current line starts. */
   #at = 0
 
   constructor(context: NormalizeContext) {
     this.#flows = new AntreaFlows(context)
     this.#ends = new AntreaEnds(context)
-    this.#addresses = context.addresses
+    this.#own = context.own
+    this.addresses = context.addresses
   }
 
   read(line: string): Outcome | undefined {
+    const facts = this.#facts
     this.#at = 0
-    const firstAtUs = this.#time(line)
-    if (firstAtUs < 0) return undefined
-    const lastAtUs = this.#time(line)
-    if (lastAtUs < firstAtUs) return undefined
+    facts.firstAtUs = this.#time(line)
+    if (facts.firstAtUs < 0) return undefined
+    facts.lastAtUs = this.#time(line)
+    if (facts.lastAtUs < facts.firstAtUs) return undefined
     const sourceIp = this.#text(line)
     const destinationIp = this.#text(line)
-    const sourcePort = this.#number(line, 5)
-    const destinationPort = this.#number(line, 5)
-    const protocol = PROTOCOLS.get(this.#text(line))
-    if (protocol === undefined || sourcePort < 0 || sourcePort > 65_535 || destinationPort <= 0 || destinationPort > 65_535) return undefined
-    const from = this.#end(line)
-    const to = this.#end(line)
+    facts.sourcePort = this.#number(line, 5)
+    facts.port = this.#number(line, 5)
+    const protocol = LINE_PROTOCOLS.get(this.#text(line))
+    if (protocol === undefined || facts.sourcePort < 0 || facts.sourcePort > 65_535 || facts.port <= 0 || facts.port > 65_535) return undefined
+    const source = this.#end(line)
+    const destination = this.#end(line)
     const rest = this.#rest(line)
-    if (from === undefined || to === undefined || rest === undefined) return undefined
-    const question: EndQuestion = { protocol, atUs: lastAtUs, place: 'unknown', serviceIp: undefined, isApiServer: false }
-    const source = this.#locate(from, { text: sourceIp, port: sourcePort }, question)
-    const { serviceIp, isApiServer, ingress, egress } = rest
-    const asked: EndQuestion = to.pod === undefined ? { protocol, atUs: lastAtUs, place: 'unknown', serviceIp, isApiServer } : question
-    const destination = this.#locate(to, { text: destinationIp, port: destinationPort }, asked)
-    if (source === undefined || destination === undefined || destination.port === 0) return undefined
-    return this.#flows.plain({
-      protocol, firstAtUs, lastAtUs, source, destination, sourceNode: from.node, destinationNode: to.node, isSourceNamed: from.pod !== undefined,
-      isDestinationNamed: to.pod !== undefined, ports: sourcePort * 65_536 + destinationPort, egress, ingress,
-    })
+    if (source === undefined || destination === undefined || rest === undefined) return undefined
+    const from = this.#address(source, sourceIp)
+    const to = this.#address(destination, destinationIp)
+    if (from === null || to === null) return undefined
+    facts.protocol = protocol
+    facts.from = from
+    facts.to = to
+    facts.toText = destinationIp
+    facts.sourcePod = source.pod
+    facts.destinationPod = destination.pod
+    facts.sourceNode = source.node
+    facts.destinationNode = destination.node
+    facts.rest = rest
+    return this.decide(facts)
   }
 
-  #locate(end: LineEnd, { text, port }: { readonly text: string; readonly port: number }, question: EndQuestion): Located | undefined {
-    if (end.pod === undefined) {
-      const located = this.#ends.locate({ prefix: '', addressName: '', portName: '', address: text, port, pod: '', namespace: '', labels: undefined }, question)
-      return 'code' in located ? undefined : located
-    }
-    if (end.addressText !== text) {
-      const address = this.#addresses.get(text)
-      if (address === null) return undefined
-      end.addressText = ownText(text)
-      end.address = address
-    }
-    return { end: this.#ends.podEnd(end.pod, question.atUs), address: end.address, port, isService: false }
+  /** The outcome of a line that was read and checked; `undefined`: columns must tell. */
+  decide(facts: LineFacts): Outcome | undefined {
+    const { sourcePod, destinationPod, lastAtUs, protocol, from, to, sourcePort, port } = facts
+    const initiator = sourcePod === undefined
+      ? this.#unnamed(from.text, sourcePort, { protocol, atUs: lastAtUs, place: 'unknown', serviceIp: undefined, isApiServer: false })
+      : { end: this.#ends.podEnd(sourcePod, lastAtUs), address: from, port: sourcePort, isService: false }
+    const { serviceIp, isApiServer } = facts.rest
+    const responder = destinationPod === undefined
+      ? this.#unnamed(facts.toText, port, { protocol, atUs: lastAtUs, place: 'unknown', serviceIp, isApiServer })
+      : { end: this.#ends.podEnd(destinationPod, lastAtUs), address: to, port, isService: false }
+    if (initiator === undefined || responder === undefined || responder.port === 0) return undefined
+    return this.#own.screen(this.#flows.plain(facts, initiator, responder))
+  }
+
+  #unnamed(address: string, port: number, question: EndQuestion): Located | undefined {
+    const located = this.#ends.locate({ prefix: '', addressName: '', portName: '', address, port, pod: '', namespace: '', labels: undefined }, question)
+    return 'code' in located ? undefined : located
+  }
+
+  #address(end: LineEnd, text: string): AddressInfo | null {
+    if (text !== '' && end.addressText === text) return end.address
+    const address = this.addresses.get(text)
+    if (address === null) return null
+    end.addressText = ownText(text)
+    end.address = address
+    return address
   }
 
   #end(line: string): LineEnd | undefined {
@@ -122,11 +135,22 @@ export class AntreaPlainLines {
   #makeEnd(text: string): LineEnd | undefined {
     const columns = text.split(',')
     const [name = '', namespace = '', nodeName = ''] = columns
-    const node = this.#nodes.read(nodeName)
-    if (columns.length !== 3 || node.kind === 'rejected') return undefined
-    if (name === '') return { pod: undefined, node, addressText: '', address: NO_ADDRESS }
+    const node = this.node(nodeName)
+    const pod = this.pod(name, namespace)
+    return columns.length !== 3 || node === undefined || pod === null ? undefined : { pod, node, addressText: '', address: NO_ADDRESS }
+  }
+
+  /** The pod that two columns name; `undefined` where none is named, `null` where they are not as usual. */
+  pod(name: string, namespace: string): KnownPod | undefined | null {
+    if (name === '') return undefined
     const pod = this.#ends.pod({ prefix: '', addressName: '', portName: '', address: '', port: 0, pod: name, namespace, labels: undefined })
-    return 'code' in pod ? undefined : { pod, node, addressText: '', address: NO_ADDRESS }
+    return 'code' in pod ? null : pod
+  }
+
+  /** The node that a column names; `undefined` where it is not as usual. */
+  node(name: string): NodeName | undefined {
+    const node = this.#nodes.read(name)
+    return node.kind === 'rejected' ? undefined : node
   }
 
   #rest(line: string): LineRest | undefined {
@@ -136,7 +160,7 @@ export class AntreaPlainLines {
     const known = this.#rests.get(hash, text)
     if (known !== undefined) return known
     const own = ownText(text)
-    const made = readRest(own.split(','))
+    const made = readLineRest(own)
     if (made !== undefined) this.#rests.set(hash, own, made)
     return made
   }
@@ -173,13 +197,14 @@ export class AntreaPlainLines {
 }
 
 /** Numbers, and what the log writes for them where it prints prettily; likewise below. */
-const PROTOCOLS = new Map<string, Protocol>([['6', 'TCP'], ['TCP', 'TCP'], ['17', 'UDP'], ['UDP', 'UDP'], ['132', 'SCTP'], ['SCTP', 'SCTP']])
-const ACTIONS = new Map<string, Action>([
+export const LINE_PROTOCOLS: ReadonlyMap<string, Protocol> = new Map<string, Protocol>([['6', 'TCP'], ['TCP', 'TCP'], ['17', 'UDP'], ['UDP', 'UDP'], ['132', 'SCTP'], ['SCTP', 'SCTP']])
+const ACTIONS = new Map<string, LineAction>([
   ['0', 'none'], ['', 'none'], ['None', 'none'], ['NoAction', 'none'], ['1', 'allow'], ['Allow', 'allow'], ['2', 'deny'], ['Drop', 'deny'], ['3', 'deny'], ['Reject', 'deny'],
 ])
 
-/** Columns 14 to 30. */
-function readRest(columns: readonly string[]): LineRest | undefined {
+/** Columns 14 to 30; `undefined` where they are not as usual. */
+export function readLineRest(text: string): LineRest | undefined {
+  const columns = text.split(',')
   const [clusterIp = '', serviceIp = '', servicePort = '', servicePortName = ''] = columns
   const ingress = ACTIONS.get(columns[7] ?? 'absent')
   const egress = ACTIONS.get(columns[12] ?? 'absent')

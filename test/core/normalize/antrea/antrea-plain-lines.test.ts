@@ -71,4 +71,12 @@ describe('ordinary lines of the flow log', () => {
       }
     }
   })
+
+  test('lack an address whether their pods came before or not', () => {
+    const line = '1767323045,1767323105,,10.244.2.20,40000,5432,6,web-7d4b9c6f58-x2k9p,shop,worker-1,db-1,shop,worker-2,,,,,,,,1,1,,,,0,0,,,'
+    const normalizer = open()
+    for (const address of ['', '10.244.1.10', '']) {
+      expect(normalizer.normalize(line.replace(',,', `,${address},`)).kind).toBe(address === '' ? 'rejected' : 'flow')
+    }
+  })
 })
