@@ -20,17 +20,60 @@ const LETTER_Z = 90
 const SECOND_LENGTH = 19
 const POWERS_OF_TEN = [1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 100, 10, 1]
 const MAX_PORT_DIGITS = 5
+/** The longest IPv4 address and what closes it; a port and what closes it. */
+const ADDRESS_ROOM = 16
+const PORT_ROOM = 6
+const NO_BYTES = Buffer.alloc(0)
+/** Four dots; four zeros. */
+const DOTS = 0x2e2e2e2e
+const ZEROS = 0x30303030
 /** 1: a character of an address. */
 const ADDRESS = new Uint8Array(256)
 for (const c of '0123456789abcdefABCDEF:.') ADDRESS[c.charCodeAt(0)] = 1
 
-/** Recognises addresses: IPv4 by its number, others by a hash of their text, compared afterwards. */
+/** Shows a chunk as words; made once for each chunk. */
+class WordView {
+  #bytes: Uint8Array = NO_BYTES
+  #view: DataView = new DataView(new ArrayBuffer(0))
+
+  of(bytes: Uint8Array): DataView {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    }
+    return this.#view
+  }
+}
+
+/** The top bit of each of four ASCII bytes that is less than `least` or more than a 9. `least` is four times a byte. No byte borrows from the next. */
+function endsOf(word: number, least: number): number {
+  return ((word + 0x46464646) | ~((word | 0x80808080) - least)) & 0x80808080
+}
+
+/** The number of bytes in front of the first one whose top bit is in `ends`, which is not 0. */
+function lengthBefore(ends: number): number {
+  return 3 - (Math.clz32(ends & -ends) >> 3)
+}
+
+/** Those bytes; the others zero. */
+function partBefore(word: number, ends: number): number {
+  return word & (((ends & -ends) >>> 7) - 1)
+}
+
+const FACTOR = 0x9e3779b1
+
+function placeOf(hash: number): number {
+  return Math.imul(hash ^ (hash >>> 15), FACTOR) >>> (32 - LAST_BITS)
+}
+
+/** Recognises addresses: IPv4 by its bytes or its number, others by a hash of their text, compared afterwards. */
 export class AddressSlot {
   readonly #addresses: AddressCache
   readonly #byNumber = new RecentMap<number, AddressInfo>(ADDRESSES)
-  /** In front of it, by a few bits of the number: the last address with them. */
-  readonly #lastNumbers = new Int32Array(1 << LAST_BITS)
+  /** In front of it, by a few bits of a hash: the last address with them, and its text as four words. */
+  readonly #lastTexts = new Int32Array(4 << LAST_BITS)
   readonly #lastInfos = new Array<AddressInfo | undefined>(1 << LAST_BITS).fill(undefined)
+  readonly #view = new WordView()
   readonly #byHash = new RecentMap<number, { readonly text: string; readonly info: AddressInfo }>(ADDRESSES)
   /** The result of `read`. */
   info: AddressInfo | undefined
@@ -40,6 +83,49 @@ export class AddressSlot {
   }
 
   read(bytes: Buffer, at: number, end: number): number {
+    if (at + ADDRESS_ROOM > end) return this.#readNumber(bytes, at, end)
+    const view = this.#view.of(bytes)
+    const a = view.getInt32(at, true)
+    if (endsOf(a, DOTS) !== 0) return this.#readNumber(bytes, at, end)
+    let b = view.getInt32(at + 4, true)
+    let c = 0
+    let d = 0
+    let from = at + 4
+    let ends = endsOf(b, DOTS)
+    if (ends !== 0) {
+      b = partBefore(b, ends)
+    } else {
+      c = view.getInt32(from = at + 8, true)
+      ends = endsOf(c, DOTS)
+      if (ends !== 0) {
+        c = partBefore(c, ends)
+      } else {
+        d = view.getInt32(from = at + 12, true)
+        ends = endsOf(d, DOTS)
+        if (ends === 0) return this.#readNumber(bytes, at, end)
+        d = partBefore(d, ends)
+      }
+    }
+    const behind = from + lengthBefore(ends)
+    if (ADDRESS[bytes[behind] as number] === 1) return this.#readNumber(bytes, at, end)
+    const place = placeOf(Math.imul(Math.imul(Math.imul(a, FACTOR) ^ b, FACTOR) ^ c, FACTOR) ^ d)
+    const texts = this.#lastTexts
+    const t = place << 2
+    if (texts[t] === a && texts[t + 1] === b && texts[t + 2] === c && texts[t + 3] === d) {
+      this.info = this.#lastInfos[place]
+      return behind
+    }
+    const read = this.#readNumber(bytes, at, end)
+    if (read !== behind) return read
+    texts[t] = a
+    texts[t + 1] = b
+    texts[t + 2] = c
+    texts[t + 3] = d
+    this.#lastInfos[place] = this.info
+    return read
+  }
+
+  #readNumber(bytes: Buffer, at: number, end: number): number {
     let number = 0
     let i = at
     for (let part = 0; ; part++) {
@@ -53,15 +139,8 @@ export class AddressSlot {
       if (bytes[i++] !== DOT) return this.#readOther(bytes, at, end)
     }
     if (ADDRESS[bytes[i] as number] === 1) return this.#readOther(bytes, at, end)
-    const place = Math.imul(number, 0x9e3779b1) >>> (32 - LAST_BITS)
-    const last = this.#lastNumbers[place] === number ? this.#lastInfos[place] : undefined
-    this.info = last ?? this.#byNumber.get(number) ?? this.#learn(bytes, at, i, number)
-    if (this.info === undefined) return -1
-    if (last === undefined) {
-      this.#lastNumbers[place] = number
-      this.#lastInfos[place] = this.info
-    }
-    return i
+    this.info = this.#byNumber.get(number) ?? this.#learn(bytes, at, i, number)
+    return this.info === undefined ? -1 : i
   }
 
   #learn(bytes: Buffer, at: number, end: number, number: number): AddressInfo | undefined {
@@ -93,7 +172,11 @@ export class AddressSlot {
 /** Reads `YYYY-MM-DDTHH:MM:SS[.fraction]Z`; the second is remembered, since the next record is often of the same one. */
 export class TimeSlot {
   readonly #instant = new InstantParser()
-  readonly #second = new Uint8Array(SECOND_LENGTH)
+  readonly #view = new WordView()
+  // The bytes of the second by eights, as Segment keeps them; the last ones overlap those before.
+  #first = 0
+  #middle = 0
+  #last = 0
   #secondUs = -1
   /** The results of `read`: microseconds since 1970, and the nanoseconds beyond them. */
   us = 0
@@ -119,26 +202,45 @@ export class TimeSlot {
 
   #isSameSecond(bytes: Uint8Array, at: number): boolean {
     if (this.#secondUs < 0) return false
-    const second = this.#second
-    // What changes most comes last.
-    for (let i = SECOND_LENGTH - 1; i >= 0; i--) if (bytes[at + i] !== second[i]) return false
-    return true
+    const view = this.#view.of(bytes)
+    // What changes most comes first.
+    return view.getFloat64(at + SECOND_LENGTH - 8, true) === this.#last && view.getFloat64(at + 8, true) === this.#middle && view.getFloat64(at, true) === this.#first
   }
 
   #readSecond(bytes: Buffer, at: number): boolean {
     if (bytes[at + 10] !== LETTER_T || !this.#instant.parse(`${textOf(bytes, at, at + SECOND_LENGTH)}Z`)) return false
     this.#secondUs = this.#instant.us
-    for (let i = 0; i < SECOND_LENGTH; i++) this.#second[i] = bytes[at + i] as number
+    const view = this.#view.of(bytes)
+    this.#first = view.getFloat64(at, true)
+    this.#middle = view.getFloat64(at + 8, true)
+    this.#last = view.getFloat64(at + SECOND_LENGTH - 8, true)
     return true
   }
 }
 
 /** Reads a port's digits: 0 to 99999, without leading zeros. */
 export class PortSlot {
+  readonly #view = new WordView()
   /** The result of `read`. */
   port = 0
 
   read(bytes: Uint8Array, at: number, end: number): number {
+    if (at + PORT_ROOM > end) return this.#readDigits(bytes, at, end)
+    const word = this.#view.of(bytes).getInt32(at, true)
+    const ends = endsOf(word, ZEROS)
+    const length = ends === 0 ? 4 : lengthBefore(ends)
+    if (length === 0 || ((word & 255) === ZERO && length > 1)) return -1
+    // As if zeros stood in front; then pairs of digits, then both pairs.
+    const digits = (word << ((4 - length) << 3)) & 0x0f0f0f0f
+    const pairs = (digits * 10 + (digits >>> 8)) & 0x00ff00ff
+    const value = (pairs & 255) * 100 + (pairs >>> 16)
+    const fifth = bytes[at + 4] as number
+    const isLong = ends === 0 && fifth >= ZERO && fifth <= NINE
+    this.port = isLong ? value * 10 + fifth - ZERO : value
+    return isLong ? at + 5 : at + length
+  }
+
+  #readDigits(bytes: Uint8Array, at: number, end: number): number {
     let value = 0
     let i = at
     while (i < end && i < at + MAX_PORT_DIGITS && (bytes[i] as number) >= ZERO && (bytes[i] as number) <= NINE) value = value * 10 + (bytes[i++] as number) - ZERO

@@ -5,7 +5,7 @@
  * a pod. A Service's address becomes its backends' workload only where state proves one workload and one pod port; else its port is no pod's
  * port (T8). Cost: a lookup in the history.
  */
-import type { AddressHolder, ClusterHistory, HistoryPod } from '../cluster/cluster-history.ts'
+import { NO_HISTORY, type AddressHolder, type ClusterHistory, type HistoryPod } from '../cluster/cluster-history.ts'
 import { UNVERIFIED_PRIVATE, type WorkloadRef } from '../flow/end.ts'
 import type { Protocol } from '../flow/flow-record.ts'
 import { NO_ADDRESS, type AddressInfo } from './address-cache.ts'
@@ -52,8 +52,14 @@ export class EndResolver {
     const holder = this.#history().holderOf(address.text, atUs)
     const held = this.#held(holder, address, question)
     if (held !== undefined) return held
-    if (holder.kind === 'unknown') return { end: this.#outside(address, question), address, port, isService: false }
+    if (holder.kind === 'unknown') return { end: this.#outside(address, question.privateIs), address, port, isService: false }
     return { end: this.#identities.special(address.isPodLike ? 'unknown' : 'external'), address, port, isService: false }
+  }
+
+  /** What `address` answers as long as there is no cluster state: the same for every port and moment. `undefined`: there is some. */
+  withoutState(address: AddressInfo, privateIs: AddressQuestion['privateIs']): End | undefined {
+    if (this.#history() !== NO_HISTORY) return undefined
+    return address.role === '' ? this.#outside(address, privateIs) : this.#identities.special('external', address.role)
   }
 
   /** The end that state knows behind an address at that moment; `undefined` where it has no answer, or nobody held the address. */
@@ -135,7 +141,7 @@ export class EndResolver {
     return endOf(smallest.identity, '')
   }
 
-  #outside(address: AddressInfo, { privateIs }: AddressQuestion): End {
+  #outside(address: AddressInfo, privateIs: AddressQuestion['privateIs']): End {
     const isPodLike = address.isPodLike || this.#history().isInPodNetwork?.(address.text) === true
     if (isPodLike || address.text === '' || (address.isPrivate && privateIs === 'unknown')) return this.#identities.special('unknown')
     return this.#identities.special('external', address.isPrivate ? UNVERIFIED_PRIVATE : '')

@@ -29,6 +29,10 @@ export class IdentityCache {
   #old = new Map<string, Identity>()
   #characters = 0
   readonly #special = new Map<string, End>()
+  /** The class asked for last is that of most. */
+  #lastKind: EndKind = 'unknown'
+  #lastName = ''
+  #last: End | undefined
 
   constructor(cluster: string, limits = GENERATION) {
     this.#cluster = cluster
@@ -58,6 +62,14 @@ export class IdentityCache {
 
   /** The end of a class without labels and names: host, external, unknown... */
   special(kind: EndKind, name = ''): End {
+    if (this.#last !== undefined && kind === this.#lastKind && name === this.#lastName) return this.#last
+    this.#lastKind = kind
+    this.#lastName = name
+    this.#last = this.#findSpecial(kind, name)
+    return this.#last
+  }
+
+  #findSpecial(kind: EndKind, name: string): End {
     const key = name === '' ? kind : `${kind} ${name}`
     const known = this.#special.get(key)
     if (known !== undefined) return known

@@ -8,6 +8,7 @@
 import type { FlowRecord, ObservedVerdict, Outcome, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
 import { NO_ADDRESS, type AddressCache, type AddressInfo } from '../address-cache.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
+import type { End } from '../identity-cache.ts'
 import type { InstantParser } from '../instant.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import { NO_NODE, NodeNames, type NodeName } from '../node-names.ts'
@@ -29,6 +30,11 @@ const VERDICTS = new Map<unknown, ObservedVerdict | 'expired'>([
   ['ACCEPT', 'allowed'], ['DENY', 'denied'], ['EXPIRED/DELETED', 'expired'], ['EXPIRED', 'expired'], ['DELETED', 'expired'],
 ])
 const DIRECTIONS = new Map<unknown, 'egress' | 'ingress'>([['egress', 'egress'], ['ingress', 'ingress'], ['Egress', 'egress'], ['Ingress', 'ingress']])
+
+/** Of a digest: two for each of time (two), nanoseconds, addresses, ports, what is decided, node, tier. */
+const MAX_WORDS = 18
+const SOURCE = 0
+const DESTINATION = 1
 
 /** What the fields of one decision say that most decisions of a node share. */
 export interface AwsTerms {
@@ -52,11 +58,16 @@ export class AwsFacts {
   destinationPort = 0
 }
 
-/** Where two ends lie once they are resolved. `isToService`: the destination is a Service's address before translation, nothing but a responder. */
-interface Ends {
-  readonly source: Located
-  readonly destination: Located
-  readonly isToService: boolean
+/** Where an end lies that no state was asked about; reused for every record, because making it costs as much as finding it. */
+class Place implements Located {
+  end: End
+  address: AddressInfo = NO_ADDRESS
+  port = 0
+  readonly isService = false
+
+  constructor(end: End) {
+    this.end = end
+  }
 }
 
 export class AwsFlows {
@@ -70,6 +81,12 @@ export class AwsFlows {
   #tierHash: TextHash = { a: 0, b: 0 }
   #terms: AwsTerms | undefined
   readonly #facts = new AwsFacts()
+  readonly #places: [source: Place | undefined, destination: Place | undefined] = [undefined, undefined]
+  /** What the digest covers, as pairs of words. */
+  readonly #words = new Int32Array(MAX_WORDS)
+  #wordCount = 0
+  /** The terms that the words hold already. */
+  #wordTerms: AwsTerms | undefined
 
   constructor(context: NormalizeContext) {
     this.#context = context
@@ -140,13 +157,22 @@ export class AwsFlows {
   decide(facts: AwsFacts): Outcome {
     const { from, to } = facts
     if (from.isUnroutable || to.isUnroutable) return UNROUTABLE
-    const { resolver } = this.#context
-    const { protocol } = facts.terms
-    const source = resolver.address(from, { port: facts.sourcePort, protocol, atUs: facts.us, privateIs: 'unknown' })
-    const destination = resolver.address(to, { port: facts.destinationPort, protocol, atUs: facts.us, privateIs: 'unknown' })
+    const source = this.#locate(SOURCE, from, facts.sourcePort, facts)
+    const destination = this.#locate(DESTINATION, to, facts.destinationPort, facts)
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
     this.#digestRecord(facts)
-    return this.#context.own.screen(this.#orient(facts, { source, destination, isToService: isServiceEnd(destination, to) }))
+    return this.#context.own.screen(this.#orient(facts, source, destination))
+  }
+
+  #locate(which: 0 | 1, address: AddressInfo, port: number, { us, terms }: AwsFacts): Located {
+    const { resolver } = this.#context
+    const end = resolver.withoutState(address, 'unknown')
+    if (end === undefined) return resolver.address(address, { port, protocol: terms.protocol, atUs: us, privateIs: 'unknown' })
+    const place = (this.#places[which] ??= new Place(end))
+    place.end = end
+    place.address = address
+    place.port = port
+    return place
   }
 
   /** The tier of the record before is the tier of most. */
@@ -163,18 +189,15 @@ export class AwsFlows {
     return this.addresses.get(value) ?? reject(FORMAT, 'bad-address', `${field}: ${shown(value)} is not an IP address`)
   }
 
-  #orient(facts: AwsFacts, ends: Ends): FlowRecord | Rejection {
+  #orient(facts: AwsFacts, source: Located, destination: Located): FlowRecord | Rejection {
     // Nobody opens a connection from a Service's address: this is an answer whose connection the agent had forgotten.
-    if (isServiceEnd(ends.source, facts.from)) return reject(FORMAT, 'no-port', `Src Port: ${facts.sourcePort} is a Service's, and an answer from a Service tells no pod port`)
-    const orientation = ends.isToService ? 'conntrack' : orientTuple(facts.destinationPort, facts.sourcePort)
-    const isSourceFirst = orientation === 'conntrack' || isInOrder(ends.source, ends.destination)
-    return this.#flow(facts, orientation, ends, isSourceFirst)
-  }
-
-  #flow(facts: AwsFacts, orientation: 'conntrack' | 'unoriented', ends: Ends, isSourceFirst: boolean): FlowRecord {
+    if (isServiceEnd(source, facts.from)) return reject(FORMAT, 'no-port', `Src Port: ${facts.sourcePort} is a Service's, and an answer from a Service tells no pod port`)
+    // A Service's address before translation is nothing but a responder.
+    const orientation = isServiceEnd(destination, facts.to) ? 'conntrack' : orientTuple(facts.destinationPort, facts.sourcePort)
+    const isSourceFirst = orientation === 'conntrack' || isInOrder(source, destination)
     const { terms } = facts
-    const first = isSourceFirst ? ends.source : ends.destination
-    const second = isSourceFirst ? ends.destination : ends.source
+    const first = isSourceFirst ? source : destination
+    const second = isSourceFirst ? destination : source
     return {
       kind: 'flow',
       format: FORMAT,
@@ -199,22 +222,38 @@ export class AwsFlows {
     }
   }
 
+  /** In words as Digest.number makes them: a time that can be used, long after 1970, is two, everything else is one. */
   #digestRecord({ us, ns, from, to, sourcePort, destinationPort, terms }: AwsFacts): void {
-    const { protocol, verdict, direction } = terms
+    const words = this.#words
+    if (terms !== this.#wordTerms) this.#setTerms(terms)
+    words[0] = words[1] = us | 0
+    words[2] = words[3] = Math.floor(us / 4_294_967_296) | 0
+    words[4] = words[5] = ns
+    words[6] = from.hash.a
+    words[7] = from.hash.b
+    words[8] = to.hash.a
+    words[9] = to.hash.b
+    words[10] = words[11] = (sourcePort << 16) + destinationPort
     const digest = this.#digest
     digest.start(this.#seed)
-    digest.number(us)
-    digest.number(ns)
-    digest.hash(from.hash)
-    digest.hash(to.hash)
-    digest.number(sourcePort * 65_536 + destinationPort)
-    digest.number(PROTOCOL_NUMBERS[protocol] * 8 + VERDICT_NUMBERS[verdict] * 3 + (direction === undefined ? 0 : direction === 'egress' ? 1 : 2))
-    digest.hash(terms.node.hash)
-    if (terms.tier !== null) digest.hash(terms.tier)
+    digest.pairs(words, this.#wordCount)
     digest.finish()
   }
-}
 
+  #setTerms(terms: AwsTerms): void {
+    const words = this.#words
+    const { protocol, verdict, direction, node, tier } = terms
+    words[12] = words[13] = PROTOCOL_NUMBERS[protocol] * 8 + VERDICT_NUMBERS[verdict] * 3 + (direction === undefined ? 0 : direction === 'egress' ? 1 : 2)
+    words[14] = node.hash.a
+    words[15] = node.hash.b
+    if (tier !== null) {
+      words[16] = tier.a
+      words[17] = tier.b
+    }
+    this.#wordCount = tier === null ? MAX_WORDS - 2 : MAX_WORDS
+    this.#wordTerms = terms
+  }
+}
 const VERDICT_NUMBERS: Readonly<Record<ObservedVerdict, number>> = { allowed: 0, denied: 1, audit: 2, error: 2, unknown: 2 }
 
 /** True when the end stands for a Service's address: not resolved, or resolved to the pods behind it, which then have no address. */
