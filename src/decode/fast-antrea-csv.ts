@@ -1,10 +1,11 @@
 /**
- * The fast path of Antrea's flow log: bytes of a line START,END,IP,IP,PORT,PORT,PROTOCOL, 3 columns of each pod, 17 of Service and policies, to its
- * outcome without splitting it. In: the bytes of an ASCII line. Out: what the normalizer would make of it, or `undefined`: then the line is split.
+ * The fast path of Antrea's flow log: bytes of a line START,END,IP,IP,PORT,PORT,PROTOCOL, 3 columns of each pod, 17 of Service and
+ * policies, to its outcome without splitting it. In: the bytes of an ASCII line. Out: what the normalizer would make of it, or `undefined`:
+ * then the line is split.
  *
- * Times, addresses and ports are read from the bytes, as the flow aggregator writes them; the columns behind them are compared with remembered ones
- * (fast-antrea-parts.ts). Whatever else a line may be, and whatever would be rejected, is left to the normalizer. What the facts mean is decided by
- * its own AntreaPlainLines.
+ * Times, addresses and ports are read from the bytes, as the flow aggregator writes them; the columns behind them are compared with
+ * remembered ones (fast-antrea-parts.ts). Whatever else a line may be, and whatever would be rejected, is left to the normalizer. What the
+ * facts mean is decided by its own AntreaPlainLines.
  * Cost: about one and a half times splitting the line at its commas. Memory: bounded by what is remembered.
  */
 import { US_PER_SECOND } from '../core/base/time.ts'
@@ -35,7 +36,9 @@ interface KnownProtocol {
 
 export class FastAntreaCsv implements FastPath {
   readonly #lines: AntreaPlainLines
-  readonly #protocols: readonly KnownProtocol[] = [...LINE_PROTOCOLS].map(([text, protocol]) => ({ segment: Segment.of(`,${text},`), protocol }))
+  readonly #protocols: readonly KnownProtocol[] = [...LINE_PROTOCOLS].map(
+    ([text, protocol]) => ({ segment: Segment.of(`,${text},`), protocol }),
+  )
   readonly #parts: FastAntreaParts
   readonly #first = new SecondsSlot()
   readonly #last = new SecondsSlot()

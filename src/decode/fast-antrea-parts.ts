@@ -1,11 +1,12 @@
 /**
- * Recognises the parts of lines of Antrea's flow log that repeat: the two columns that name a pod, the one that names its node, and the 17 columns
- * behind both ends (Service and policies). In: ASCII bytes and a position. Out: what the normalizer read from the same columns when they were split.
+ * Recognises the parts of lines of Antrea's flow log that repeat: the two columns that name a pod, the one that names its node, and the 17
+ * columns behind both ends (Service and policies). In: ASCII bytes and a position. Out: what the normalizer read from the same columns when
+ * they were split.
  *
- * Equal bytes with their closing commas are equal columns, because the log quotes nothing. Pods are remembered by address, since mostly an address
- * stands for one pod; a node with the pod that it was met with last, and what ends a line with its destination; both also by a hash of all their
- * bytes, compared afterwards. Parts with blanks or control characters, or with the wrong number of columns, are never remembered.
- * Memory: bytes of parts; forgotten by generation.
+ * Equal bytes with their closing commas are equal columns, because the log quotes nothing. Pods are remembered by address, since mostly an
+ * address stands for one pod; a node with the pod that it was met with last, and what ends a line with its destination; both also by a hash
+ * of all their bytes, compared afterwards. Parts with blanks or control characters, or with the wrong number of columns, are never
+ * remembered. Cost: a comparison of bytes. Memory: bytes of parts; forgotten by generation.
  */
 import { RecentMap } from '../core/base/recent-map.ts'
 import { NO_ADDRESS, type AddressInfo } from '../core/normalize/address-cache.ts'
@@ -54,6 +55,10 @@ interface Pod {
   rest: KnownRest | undefined
 }
 
+function podOf(address: AddressInfo, segment: Segment, pod: KnownPod | undefined, next: Pod | undefined): Pod {
+  return { address, segment, pod, next, node: undefined, rest: undefined }
+}
+
 export class FastAntreaParts {
   readonly #lines: AntreaPlainLines
   readonly #pods = new RecentMap<AddressInfo, Pod>(POD_BYTES)
@@ -64,7 +69,7 @@ export class FastAntreaParts {
   readonly #lastNodes = new Array<KnownNode | undefined>(1 << LAST_BITS).fill(undefined)
   readonly #rests = new RecentMap<number, KnownRest>(REST_BYTES)
   /** Both columns are empty, as for all that is no pod. */
-  readonly #noPod: Pod = { address: NO_ADDRESS, segment: Segment.of(',,'), pod: undefined, next: undefined, node: undefined, rest: undefined }
+  readonly #noPod = podOf(NO_ADDRESS, Segment.of(',,'), undefined, undefined)
   #bytes: Buffer = Buffer.alloc(0)
   #view: DataView = new DataView(new ArrayBuffer(0))
   #last: Pod = this.#noPod
@@ -120,7 +125,7 @@ export class FastAntreaParts {
     if (last < 0) return undefined
     const pod = this.#lines.pod(textOf(this.#bytes, at, middle), textOf(this.#bytes, middle + 1, last))
     if (pod === null) return undefined
-    const made: Pod = { address, segment: new Segment(this.#bytes, at, last + 1), pod, next: length < MAX_CHAIN ? first : undefined, node: undefined, rest: undefined }
+    const made = podOf(address, new Segment(this.#bytes, at, last + 1), pod, length < MAX_CHAIN ? first : undefined)
     this.#pods.set(address, made, last - at + OVERHEAD)
     return made
   }

@@ -104,7 +104,7 @@ export class AntreaFlows {
     return this.#flow(facts, { source, destination }, { side, node: node.name, observedVerdict: verdictOf(row, egress, ingress) })
   }
 
-  /** A connection of the flow log, whose columns were read and checked, between these ends; the outcome is that of `read` for the same columns. */
+  /** A connection of the flow log between these ends, its columns read and checked; the outcome is that of `read` for the same columns. */
   plain(facts: LineFacts, source: Located, destination: Located): Outcome {
     if (source.address.isUnroutable || destination.address.isUnroutable) return UNROUTABLE
     if (!isPoliced(source) && !isPoliced(destination)) return NO_ENDPOINT
@@ -118,7 +118,8 @@ export class AntreaFlows {
     // The flow log has no counters.
     for (let i = 0; i < 3; i++) this.#digest.number(-1)
     this.#digest.finish()
-    return this.#flow(facts, ends, { side, node: node.name, observedVerdict: egress === 'deny' || ingress === 'deny' ? 'denied' : 'allowed' })
+    const observedVerdict = egress === 'deny' || ingress === 'deny' ? 'denied' : 'allowed'
+    return this.#flow(facts, ends, { side, node: node.name, observedVerdict })
   }
 
   #flow(times: Times, { source, destination }: { source: Located; destination: Located }, told: Pick<FlowRecord, 'side' | 'node' | 'observedVerdict'>): FlowRecord {

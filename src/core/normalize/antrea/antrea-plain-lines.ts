@@ -69,7 +69,8 @@ export class AntreaPlainLines {
     facts.sourcePort = this.#number(line, 5)
     facts.port = this.#number(line, 5)
     const protocol = LINE_PROTOCOLS.get(this.#text(line))
-    if (protocol === undefined || facts.sourcePort < 0 || facts.sourcePort > 65_535 || facts.port <= 0 || facts.port > 65_535) return undefined
+    const { sourcePort, port } = facts
+    if (protocol === undefined || sourcePort < 0 || sourcePort > 65_535 || port <= 0 || port > 65_535) return undefined
     const source = this.#end(line)
     const destination = this.#end(line)
     const rest = this.#rest(line)
@@ -104,7 +105,8 @@ export class AntreaPlainLines {
   }
 
   #unnamed(address: string, port: number, question: EndQuestion): Located | undefined {
-    const located = this.#ends.locate({ prefix: '', addressName: '', portName: '', address, port, pod: '', namespace: '', labels: undefined }, question)
+    const raw = { prefix: '', addressName: '', portName: '', address, port, pod: '', namespace: '', labels: undefined }
+    const located = this.#ends.locate(raw, question)
     return 'code' in located ? undefined : located
   }
 
@@ -197,7 +199,9 @@ export class AntreaPlainLines {
 }
 
 /** Numbers, and what the log writes for them where it prints prettily; likewise below. */
-export const LINE_PROTOCOLS: ReadonlyMap<string, Protocol> = new Map<string, Protocol>([['6', 'TCP'], ['TCP', 'TCP'], ['17', 'UDP'], ['UDP', 'UDP'], ['132', 'SCTP'], ['SCTP', 'SCTP']])
+export const LINE_PROTOCOLS: ReadonlyMap<string, Protocol> = new Map<string, Protocol>([
+  ['6', 'TCP'], ['TCP', 'TCP'], ['17', 'UDP'], ['UDP', 'UDP'], ['132', 'SCTP'], ['SCTP', 'SCTP'],
+])
 const ACTIONS = new Map<string, LineAction>([
   ['0', 'none'], ['', 'none'], ['None', 'none'], ['NoAction', 'none'], ['1', 'allow'], ['Allow', 'allow'], ['2', 'deny'], ['Drop', 'deny'], ['3', 'deny'], ['Reject', 'deny'],
 ])
