@@ -9,7 +9,8 @@ import { isText, textOf } from './fast-hubble-scan.ts'
 
 /** Addresses of a generation. Smaller than what is in use: known addresses are parsed again. */
 const ADDRESSES = 250_000
-const LAST_BITS = 12
+/** Larger: fewer of a few hundred pods share a place and are looked up; smaller: less memory (24 bytes a place). */
+const LAST_BITS = 13
 const MAX_ADDRESS = 64
 const DOT = 46
 const ZERO = 48
