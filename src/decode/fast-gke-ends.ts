@@ -58,7 +58,7 @@ export class FastGkeEnds {
   #learn(at: number, limit: number, address: AddressInfo, first: Known | undefined): number {
     const bytes = this.#bytes
     if (at >= limit || bytes[at] !== OPEN_BRACE) return -1
-    const next = skipValue(bytes, at, Math.min(limit, at + MAX_END))
+    const next = skipValue(this.#view, at, Math.min(limit, at + MAX_END))
     if (next < 0) return -1
     // Whatever would be rejected is left to the parser, so the name of the field is never shown.
     const end = this.#ends.read('src', JSON.parse(textOf(bytes, at, next)) as unknown, address)

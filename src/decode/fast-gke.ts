@@ -149,7 +149,7 @@ export class FastGke implements FastPath {
       this.#found = terms
       const at = from + segment.length
       if (!POLICIES.isAt(this.#view, at, end)) return at
-      const next = skipValue(this.#bytes, at + POLICIES.length, end)
+      const next = skipValue(this.#view, at + POLICIES.length, end)
       return next >= 0 && next < end && this.#bytes[next] === COMMA ? next + 1 : -1
     }
     return -1

@@ -188,6 +188,7 @@ function podKey(bytes: Uint8Array, view: DataView, { at, end }: { readonly at: n
 /** Steps over the object whose members start at `from`; `undefined`: no endpoint to remember. */
 function partsOf(bytes: Buffer, from: number, end: number, hasNumber: boolean): Parts | undefined {
   if (from < end && bytes[from] === CLOSE_BRACE) return hasNumber ? undefined : { from, block: from + 1, nameEnd: -1, end: from + 1 }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const seen = new Set<string>(hasNumber ? ['ID'] : [])
   let nameStart = -1
   let nameEnd = -1
@@ -198,7 +199,7 @@ function partsOf(bytes: Buffer, from: number, end: number, hasNumber: boolean): 
     const name = textOf(bytes, i + 1, keyEnd)
     if (seen.has(name)) return undefined
     if (READ.includes(name)) seen.add(name)
-    i = skipValue(bytes, keyEnd + 2, end)
+    i = skipValue(view, keyEnd + 2, end)
     if (i < 0 || i >= end) return undefined
     if (name === 'pod_name' && bytes[keyEnd + 2] === QUOTE && plainEnd(bytes, keyEnd + 3, end) === i - 1) {
       nameStart = keyEnd + 3

@@ -15,6 +15,9 @@ const MINUS = 45
 const DOT = 46
 const ZERO = 48
 const NINE = 57
+const LETTER_F = 102
+const LETTER_N = 110
+const LETTER_T = 116
 /** Deeper values are left to JSON.parse. */
 const MAX_DEPTH = 16
 
@@ -24,6 +27,9 @@ PLAIN[QUOTE] = PLAIN[BACKSLASH] = 0
 /** 1: may follow a backslash (`u` is another matter). */
 const ESCAPED = new Uint8Array(256)
 for (const c of '"\\/bfnrt') ESCAPED[c.charCodeAt(0)] = 1
+const TRUE = word('true')
+const ALSE = word('alse')
+const NULL = word('null')
 /** 1: a hexadecimal digit. */
 const HEX = new Uint8Array(256)
 for (const c of '0123456789abcdefABCDEF') HEX[c.charCodeAt(0)] = 1
@@ -35,19 +41,35 @@ export function plainEnd(bytes: Uint8Array, at: number, end: number): number {
   return i < end && bytes[i] === QUOTE ? i : -1
 }
 
+/** Where a string, at whose opening quote `at` is, can only be read on byte by byte: there is no character before that is not plain. */
+function skipPlain(view: DataView, at: number, end: number): number {
+  let i = at
+  for (const last = end - 4; i <= last; i += 4) if (!isPlainWord(view.getInt32(i, true))) break
+  return i
+}
+
+/**
+ * True when four ASCII bytes all stand for themselves in a string. A byte that equals the searched one is zero after xor, and only a zero (or a byte
+ * under 32) borrows into its top bit when 1 (or 32) is taken from each.
+ */
+export function isPlainWord(word: number): boolean {
+  return ((((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101) | (word - 0x20202020)) & 0x80808080) === 0
+}
+
 /** `at` is at the opening quote. Takes escapes. */
-function skipString(bytes: Uint8Array, at: number, end: number): number {
-  let i = at + 1
+function skipString(view: DataView, at: number, end: number): number {
+  let i = skipPlain(view, at + 1, end)
   while (i < end) {
-    const byte = bytes[i] as number
+    const byte = view.getUint8(i)
     if (PLAIN[byte] === 1) {
       i++
     } else if (byte === QUOTE) {
       return i + 1
     } else if (byte === BACKSLASH && i + 1 < end) {
-      if (ESCAPED[bytes[i + 1] as number] === 1) i += 2
-      else if (bytes[i + 1] === 117 && i + 5 < end && isHex(bytes, i + 2)) i += 6
+      if (ESCAPED[view.getUint8(i + 1)] === 1) i += 2
+      else if (view.getUint8(i + 1) === 117 && i + 5 < end && isHex(view, i + 2)) i += 6
       else return -1
+      i = skipPlain(view, i, end)
     } else {
       return -1
     }
@@ -55,70 +77,71 @@ function skipString(bytes: Uint8Array, at: number, end: number): number {
   return -1
 }
 
-function isHex(bytes: Uint8Array, at: number): boolean {
-  return HEX[bytes[at] as number] === 1 && HEX[bytes[at + 1] as number] === 1 && HEX[bytes[at + 2] as number] === 1 && HEX[bytes[at + 3] as number] === 1
+function isHex(view: DataView, at: number): boolean {
+  for (let i = at; i < at + 4; i++) if (HEX[view.getUint8(i)] !== 1) return false
+  return true
 }
 
-/** Any value without blanks between its parts, at most 16 levels deep. */
-export function skipValue(bytes: Uint8Array, at: number, end: number, depth = 0): number {
+/** Any value without blanks between its parts, at most 16 levels deep. `view` shows ASCII bytes only, up to `end` at least. */
+export function skipValue(view: DataView, at: number, end: number, depth = 0): number {
   if (at >= end) return -1
-  switch (bytes[at]) {
-    case QUOTE: return skipString(bytes, at, end)
-    case OPEN_BRACE: return depth >= MAX_DEPTH ? -1 : skipObject(bytes, at, end, depth)
-    case OPEN_BRACKET: return depth >= MAX_DEPTH ? -1 : skipArray(bytes, at, end, depth)
-    case 116: return isText(bytes, at, end, 'true') ? at + 4 : -1
-    case 102: return isText(bytes, at, end, 'false') ? at + 5 : -1
-    case 110: return isText(bytes, at, end, 'null') ? at + 4 : -1
-    default: return skipNumber(bytes, at, end)
+  switch (view.getUint8(at)) {
+    case QUOTE: return skipString(view, at, end)
+    case OPEN_BRACE: return depth >= MAX_DEPTH ? -1 : skipObject(view, at, end, depth)
+    case OPEN_BRACKET: return depth >= MAX_DEPTH ? -1 : skipArray(view, at, end, depth)
+    case LETTER_T: return at + 4 <= end && view.getInt32(at, true) === TRUE ? at + 4 : -1
+    case LETTER_F: return at + 5 <= end && view.getInt32(at + 1, true) === ALSE ? at + 5 : -1
+    case LETTER_N: return at + 4 <= end && view.getInt32(at, true) === NULL ? at + 4 : -1
+    default: return skipNumber(view, at, end)
   }
 }
 
-function skipObject(bytes: Uint8Array, at: number, end: number, depth: number): number {
+function skipObject(view: DataView, at: number, end: number, depth: number): number {
   let i = at + 1
-  if (i < end && bytes[i] === CLOSE_BRACE) return i + 1
+  if (i < end && view.getUint8(i) === CLOSE_BRACE) return i + 1
   for (;;) {
-    if (i >= end || bytes[i] !== QUOTE) return -1
-    i = skipString(bytes, i, end)
-    if (i < 0 || i >= end || bytes[i] !== COLON) return -1
-    i = skipValue(bytes, i + 1, end, depth + 1)
+    if (i >= end || view.getUint8(i) !== QUOTE) return -1
+    i = skipString(view, i, end)
+    if (i < 0 || i >= end || view.getUint8(i) !== COLON) return -1
+    i = skipValue(view, i + 1, end, depth + 1)
     if (i < 0 || i >= end) return -1
-    const byte = bytes[i++]
+    const byte = view.getUint8(i++)
     if (byte === CLOSE_BRACE) return i
     if (byte !== COMMA) return -1
   }
 }
 
-function skipArray(bytes: Uint8Array, at: number, end: number, depth: number): number {
+function skipArray(view: DataView, at: number, end: number, depth: number): number {
   let i = at + 1
-  if (i < end && bytes[i] === CLOSE_BRACKET) return i + 1
+  if (i < end && view.getUint8(i) === CLOSE_BRACKET) return i + 1
   for (;;) {
-    i = skipValue(bytes, i, end, depth + 1)
+    i = skipValue(view, i, end, depth + 1)
     if (i < 0 || i >= end) return -1
-    const byte = bytes[i++]
+    const byte = view.getUint8(i++)
     if (byte === CLOSE_BRACKET) return i
     if (byte !== COMMA) return -1
   }
 }
 
-function skipDigits(bytes: Uint8Array, at: number, end: number): number {
+function skipDigits(view: DataView, at: number, end: number): number {
   let i = at
-  while (i < end && (bytes[i] as number) >= ZERO && (bytes[i] as number) <= NINE) i++
+  while (i < end && view.getUint8(i) >= ZERO && view.getUint8(i) <= NINE) i++
   return i
 }
 
-function skipNumber(bytes: Uint8Array, at: number, end: number): number {
-  let from = bytes[at] === MINUS ? at + 1 : at
-  let i = skipDigits(bytes, from, end)
-  if (i === from || (bytes[from] === ZERO && i > from + 1)) return -1
-  if (i < end && bytes[i] === DOT) {
+function skipNumber(view: DataView, at: number, end: number): number {
+  let from = view.getUint8(at) === MINUS ? at + 1 : at
+  let i = skipDigits(view, from, end)
+  if (i === from || (view.getUint8(from) === ZERO && i > from + 1)) return -1
+  if (i < end && view.getUint8(i) === DOT) {
     from = i + 1
-    i = skipDigits(bytes, from, end)
+    i = skipDigits(view, from, end)
     if (i === from) return -1
   }
-  if (i < end && (bytes[i] === 101 || bytes[i] === 69)) {
+  if (i < end && (view.getUint8(i) === 101 || view.getUint8(i) === 69)) {
     from = i + 1
-    if (from < end && (bytes[from] === MINUS || bytes[from] === 43)) from++
-    i = skipDigits(bytes, from, end)
+    if (from < end && (view.getUint8(from) === MINUS || view.getUint8(from) === 43)) from++
+    i = skipDigits(view, from, end)
     if (i === from) return -1
   }
   return i
@@ -142,17 +165,11 @@ export function word(text: string): number {
   return Buffer.from(text, 'latin1').readInt32LE(0)
 }
 
-/**
- * True when the `length` (at least 4) ASCII bytes at `at` all stand for themselves in a string. Four at a time: a byte that equals the searched one
- * is zero after xor, and only a zero (or a byte under 32 before) borrows into its top bit when 1 (or 32) is taken from each.
- */
+/** True when the `length` (at least 4) ASCII bytes at `at` all stand for themselves in a string. */
 export function isPlain(view: DataView, at: number, length: number): boolean {
   const last = at + length - 4
   for (let i = at; ; i += 4) {
-    const w = view.getInt32(i < last ? i : last, true)
-    const quote = w ^ 0x22222222
-    const backslash = w ^ 0x5c5c5c5c
-    if ((((quote - 0x01010101) | (backslash - 0x01010101) | (w - 0x20202020)) & 0x80808080) !== 0) return false
+    if (!isPlainWord(view.getInt32(i < last ? i : last, true))) return false
     if (i >= last) return true
   }
 }

@@ -43,7 +43,7 @@ export class FastTransport {
     for (const [text, protocol] of OTHERS) {
       if (!text.isAt(view, at, end)) continue
       this.protocol = protocol
-      return closed(bytes, protocol === 'ICMP' ? skipValue(bytes, at + text.length, end) : this.#readSegment(bytes, view, at + text.length, end), end)
+      return closed(bytes, protocol === 'ICMP' ? skipValue(view, at + text.length, end) : this.#readSegment(bytes, view, at + text.length, end), end)
     }
     return -1
   }

@@ -255,7 +255,7 @@ export class FlowWalk {
         this.isDestinationLocal = this.#ends.isLocal
         return next
       }
-      case 0: return skipValue(bytes, at, end)
+      case 0: return skipValue(this.#view, at, end)
       case PARSED: return -1
       default: return this.#rare(member, at, end)
     }
@@ -287,7 +287,7 @@ export class FlowWalk {
     const close = destination + MAC_LENGTH
     const isCommon = close + 1 < end && MAC_HEAD.isAt(view, at, end) && isPlain(view, source, MAC_LENGTH) && MAC_MIDDLE.isAt(view, source + MAC_LENGTH, end) &&
       isPlain(view, destination, MAC_LENGTH) && this.bytes[close] === QUOTE && this.bytes[close + 1] === CLOSE_BRACE
-    return isCommon ? close + 2 : skipValue(this.bytes, at, end)
+    return isCommon ? close + 2 : skipValue(this.#view, at, end)
   }
 
   #verdict(at: number, end: number): number {
@@ -325,7 +325,7 @@ export class FlowWalk {
       if (member !== IP_OTHER && (seen & member) !== 0) return -1
       seen |= member
       if (isSource) sourceAt = keyEnd + 2
-      at = member === IP_OTHER ? skipValue(bytes, keyEnd + 1, end) : this.#address(member, keyEnd + 1, end)
+      at = member === IP_OTHER ? skipValue(view, keyEnd + 1, end) : this.#address(member, keyEnd + 1, end)
       if (at < 0 || at >= end) return -1
       const byte = bytes[at++]
       if (byte === CLOSE_BRACE) break
@@ -359,7 +359,7 @@ export class FlowWalk {
       tail.subType = this.#event.subType
       return next
     }
-    const next = skipValue(bytes, at, end)
+    const next = skipValue(this.#view, at, end)
     if (next < 0) return -1
     const value = JSON.parse(textOf(bytes, at, next)) as unknown
     switch (member) {

@@ -13,27 +13,10 @@ import { nonFlow, type HubbleNormalizer } from '../core/normalize/hubble/hubble.
 import { HubbleFacts } from '../core/normalize/hubble/hubble-facts.ts'
 import { ICMP } from '../core/normalize/hubble/hubble-fields.ts'
 import { checkTimeUs } from '../core/normalize/instant.ts'
-import type { Normalizer } from '../core/normalize/normalizer.ts'
 import type { FastPath } from './decode-chunk.ts'
-import { FastAws } from './fast-aws.ts'
-import { FastGke } from './fast-gke.ts'
 import { FlowWalk, hasNeeded, isComplete } from './fast-hubble-walk.ts'
 
-const paths = new WeakMap<HubbleNormalizer, FastPath>()
-
-/** The fast path in front of a normalizer: made once for each, and shared by all decoders, because it remembers what this normalizer makes of endpoints. */
-export function createFastPath({ hubble, aws, gke }: Normalizer): FastPath {
-  const path = paths.get(hubble) ?? inTurn(new FastHubble(hubble), inTurn(new FastGke(gke), new FastAws(aws)))
-  paths.set(hubble, path)
-  return path
-}
-
-/** Each format's path refuses lines of the others by their first bytes. */
-function inTurn(first: FastPath, second: FastPath): FastPath {
-  return { read: (chunk, start, end) => first.read(chunk, start, end) ?? second.read(chunk, start, end) }
-}
-
-class FastHubble implements FastPath {
+export class FastHubble implements FastPath {
   readonly #hubble: HubbleNormalizer
   readonly #walk: FlowWalk
   readonly #facts = new HubbleFacts()

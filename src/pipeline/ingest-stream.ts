@@ -1,7 +1,7 @@
 import { AppError } from '../core/base/app-error.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
-import { createFastPath } from '../decode/fast-hubble.ts'
+import { createFastPath } from '../decode/fast-path.ts'
 import type { Decoder } from '../decode/decode-chunk.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import type { PositionStep } from '../store/write/advance-position.ts'

@@ -5,7 +5,7 @@
 import { simulate, SIMULATED_FORMATS, type SimulatedFormat } from '../../src/core/simulate/simulate.ts'
 import { createNormalizer, type Normalizer } from '../../src/core/normalize/normalizer.ts'
 import { createDecoder, type Decoder } from '../../src/decode/decode-chunk.ts'
-import { createFastPath } from '../../src/decode/fast-hubble.ts'
+import { createFastPath } from '../../src/decode/fast-path.ts'
 import type { DecodedItem } from '../../src/decode/item-list.ts'
 import { loadTopology } from '../../src/manifests/load-topology.ts'
 import { antreaCsvLines, awsLines, awsMessageLines, awsTextLines, gkeLines } from './format-lines.ts'

@@ -4,7 +4,7 @@ import type { ClusterHistory } from '../../src/core/cluster/cluster-history.ts'
 import type { Outcome } from '../../src/core/flow/flow-record.ts'
 import { createNormalizer, type Normalizer } from '../../src/core/normalize/normalizer.ts'
 import { createDecoder, type FastPath } from '../../src/decode/decode-chunk.ts'
-import { createFastPath } from '../../src/decode/fast-hubble.ts'
+import { createFastPath } from '../../src/decode/fast-path.ts'
 import { createRandom, rounds, type Random } from '../support/random.ts'
 
 const TS = '2026-01-02T03:04:05.678Z'

@@ -1,5 +1,8 @@
 import type { RawObject } from './problems.ts'
 
+/** The values of named fields in one record, by their positions; `undefined` where the record lacks them. */
+export type Fields = readonly unknown[]
+
 interface Layout {
   readonly keys: readonly string[]
   /** For each wanted field its place among the keys, or -1. */

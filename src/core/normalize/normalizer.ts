@@ -11,6 +11,7 @@ import type { CoverageEvent, Outcome } from '../flow/flow-record.ts'
 import { AddressCache } from './address-cache.ts'
 import { AntreaReader } from './antrea/antrea.ts'
 import { AntreaLineReader } from './antrea/antrea-lines.ts'
+import type { AntreaPlainLines } from './antrea/antrea-plain-lines.ts'
 import { AwsReader } from './aws/aws.ts'
 import { AwsFlows } from './aws/aws-flow.ts'
 import { AwsLineReader } from './aws/aws-lines.ts'
@@ -20,6 +21,7 @@ import { GoldmaneReader } from './calico/goldmane.ts'
 import { CoverageNotes } from './coverage-notes.ts'
 import { detectShape, type RecordShape } from './detect.ts'
 import { EndResolver } from './end-resolver.ts'
+import type { FieldReader } from './field-plan.ts'
 import { GkeReader } from './gke/gke.ts'
 import { GkeFlows } from './gke/gke-flow.ts'
 import { HubbleNormalizer } from './hubble/hubble.ts'
@@ -53,6 +55,10 @@ export interface Normalizer {
   readonly aws: AwsFlows
   /** Decides GKE's policy verdicts; likewise. */
   readonly gke: GkeFlows
+  /** Decides ordinary lines of Antrea's flow log; likewise. */
+  readonly antreaLines: AntreaPlainLines
+  /** Read records by position; likewise. */
+  readonly fieldReaders: readonly FieldReader[]
 }
 
 /** Throws AppError `usage` when a pod CIDR is malformed. Keep one per source: it remembers the pods it has seen. */
@@ -67,8 +73,10 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
   const hubble = new HubbleNormalizer(context)
   const aws = new AwsFlows(context)
   const gke = new GkeFlows(context)
-  const readers = createReaders(context, { hubble, aws, gke })
-  const lineReaders: readonly LineReader[] = [new AwsLineReader(aws), new AntreaLineReader(context), new CalicoLineReader(context)]
+  const fieldReaders = [new CalicoNormalizer(context), new GoldmaneReader(context), new NetObservReader(context), new AntreaReader(context)] as const
+  const readers = createReaders(fieldReaders, { hubble, aws, gke })
+  const antrea = new AntreaLineReader(context)
+  const lineReaders: readonly LineReader[] = [new AwsLineReader(aws), antrea, new CalicoLineReader(context)]
 
   function normalizeLine(line: string): Outcome {
     for (const reader of lineReaders) {
@@ -84,19 +92,35 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
     return own.screen(readers[detectShape(raw)].read(raw))
   }
 
-  return { normalize, takeCoverage: () => coverage.take(), hubble, aws, gke }
+  return {
+    normalize, takeCoverage: () => coverage.take(), hubble, aws, gke, antreaLines: antrea.plain, fieldReaders: fieldReaders.map((reader) => screened(reader, own)),
+  }
 }
 
-function createReaders(context: NormalizeContext, { hubble, aws, gke }: Pick<Normalizer, 'hubble' | 'aws' | 'gke'>): Readonly<Record<RecordShape, RecordReader>> {
-  const calico = new CalicoNormalizer(context)
+/** The reader with the collector's own records ignored, as `normalize` does. */
+function screened(reader: FieldReader, own: OwnWorkloads): FieldReader {
+  return {
+    plan: reader.plan,
+    readFields: (fields) => {
+      const outcome = reader.readFields(fields)
+      return outcome === undefined ? undefined : own.screen(outcome)
+    },
+  }
+}
+
+type FieldReaders = readonly [CalicoNormalizer, GoldmaneReader, NetObservReader, AntreaReader]
+
+function createReaders(
+  [calico, goldmane, netobserv, antrea]: FieldReaders, { hubble, aws, gke }: Pick<Normalizer, 'hubble' | 'aws' | 'gke'>,
+): Readonly<Record<RecordShape, RecordReader>> {
   return {
     'hubble-wrapped': { read: (raw) => (isObject(raw.flow) ? hubble.normalize(raw, raw.flow) : wrongType('hubble', 'flow', 'an object', raw.flow)) },
     'hubble-bare': { read: (raw) => hubble.normalize(raw, raw) },
     'hubble-control': { read: normalizeHubbleControl },
     'calico-enterprise': { read: (raw) => calico.normalize(raw) },
-    goldmane: new GoldmaneReader(context),
-    netobserv: new NetObservReader(context),
-    antrea: new AntreaReader(context),
+    goldmane,
+    netobserv,
+    antrea,
     gke: new GkeReader(gke),
     'aws-vpc-cni': new AwsReader(aws),
     'foreign-log': { read: () => FOREIGN_LOG },

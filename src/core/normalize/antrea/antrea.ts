@@ -3,6 +3,8 @@
  * (FlowType1, FlowType2) as they are decoded. Field by field: docs/sources/antrea.md.
  */
 import type { Outcome } from '../../flow/flow-record.ts'
+import type { Fields } from '../field-layouts.ts'
+import type { FieldPlan, FieldReader } from '../field-plan.ts'
 import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
 import { isObject, type RawObject } from '../problems.ts'
 import type { AntreaRow, RowNames } from './antrea-fields.ts'
@@ -24,11 +26,45 @@ const KAFKA_NAMES: RowNames = {
   sourcePrefix: 'SrcPod', destinationPrefix: 'DstPod',
 }
 
-export class AntreaReader implements RecordReader {
+/** What rows of ClickHouse and of the IPFIX exporter have. The other spellings of addresses are rare, and left to the parser. */
+const PLAN: FieldPlan = {
+  read: [
+    'flowStartSeconds', 'flowEndSeconds', 'sourceIP', 'destinationIP', 'sourceTransportPort', 'destinationTransportPort', 'protocolIdentifier', 'sourcePodName',
+    'sourcePodNamespace', 'sourceNodeName', 'destinationPodName', 'destinationPodNamespace', 'destinationNodeName', 'destinationServiceIP', 'destinationClusterIP',
+    'destinationServicePortName', 'ingressNetworkPolicyRuleAction', 'egressNetworkPolicyRuleAction', 'flowType', 'sourcePodLabels', 'destinationPodLabels', 'tcpState',
+    'packetTotalCount', 'reversePacketTotalCount', 'octetTotalCount',
+  ],
+  unread: [
+    'timeInserted', 'flowEndReason', 'packetDeltaCount', 'octetDeltaCount', 'reverseOctetTotalCount', 'reversePacketDeltaCount', 'reverseOctetDeltaCount', 'destinationServicePort',
+    'ingressNetworkPolicyName', 'ingressNetworkPolicyNamespace', 'ingressNetworkPolicyRuleName', 'ingressNetworkPolicyType', 'egressNetworkPolicyName',
+    'egressNetworkPolicyNamespace', 'egressNetworkPolicyRuleName', 'egressNetworkPolicyType', 'throughput', 'reverseThroughput', 'throughputFromSourceNode',
+    'throughputFromDestinationNode', 'reverseThroughputFromSourceNode', 'reverseThroughputFromDestinationNode', 'egressName', 'egressIP', 'egressNodeName', 'clusterUUID',
+    'trusted',
+  ],
+  follows: {
+    sourcePodNamespace: 'sourcePodName', sourceNodeName: 'sourcePodName', sourcePodLabels: 'sourcePodName',
+    destinationPodNamespace: 'destinationPodName', destinationNodeName: 'destinationPodName', destinationPodLabels: 'destinationPodName',
+    destinationServicePortName: 'destinationClusterIP',
+  },
+}
+
+export class AntreaReader implements RecordReader, FieldReader {
+  readonly plan = PLAN
   readonly #flows: AntreaFlows
 
   constructor(context: NormalizeContext) {
     this.#flows = new AntreaFlows(context)
+  }
+
+  /** Rows of ClickHouse and of the IPFIX exporter. */
+  readFields(f: Fields): Outcome | undefined {
+    if (f[1] === undefined) return undefined
+    return this.#flows.read({
+      start: f[0], end: f[1], sourceIp: f[2], destinationIp: f[3], sourcePort: f[4], destinationPort: f[5], protocol: f[6], sourcePod: f[7], sourceNamespace: f[8],
+      sourceNode: f[9], destinationPod: f[10], destinationNamespace: f[11], destinationNode: f[12], serviceIp: f[13] ?? f[14], servicePortName: f[15],
+      ingressAction: f[16], egressAction: f[17], flowType: f[18], sourceLabels: f[19], destinationLabels: f[20], tcpState: f[21], packets: f[22],
+      reversePackets: f[23], bytes: f[24],
+    }, IPFIX_NAMES)
   }
 
   read(record: RawObject): Outcome {

@@ -10,6 +10,8 @@ import type { AddressCache } from '../address-cache.ts'
 import type { CoverageNotes } from '../coverage-notes.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
 import { NodeNames } from '../node-names.ts'
+import type { Fields } from '../field-layouts.ts'
+import type { FieldPlan, FieldReader } from '../field-plan.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import { asFlows, readCount, readPort } from '../ports.ts'
 import { isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
@@ -24,7 +26,23 @@ const FORMAT = 'calico-enterprise'
 const NO_HITS: readonly unknown[] = []
 const NO_HIT: TextHit = { index: 0, effect: 'none', hash: { a: 0, b: 0 } }
 
-export class CalicoNormalizer {
+const PLAN: FieldPlan = {
+  read: [
+    'source_name_aggr', 'dest_name_aggr', 'start_time', 'end_time', 'source_ip', 'source_name', 'source_namespace', 'source_port', 'source_type', 'source_labels',
+    'dest_ip', 'dest_name', 'dest_namespace', 'dest_port', 'dest_type', 'dest_labels', 'dest_service_namespace', 'dest_service_name', 'dest_service_port',
+    'dest_service_port_num', 'proto', 'action', 'reporter', 'policies', 'bytes_in', 'bytes_out', 'packets_in', 'packets_out', 'num_flows', 'num_flows_started',
+    'num_flows_completed', 'process_name', 'process_id', 'num_process_names', 'num_process_ids', 'host', '@timestamp',
+  ],
+  unread: [
+    'dest_domains', 'http_requests_allowed_in', 'http_requests_denied_in', 'original_source_ips', 'num_original_source_ips', 'nat_outgoing_ports', 'process_args',
+    'num_process_args', 'tcp_mean_send_congestion_window', 'tcp_min_send_congestion_window', 'tcp_mean_smooth_rtt', 'tcp_max_smooth_rtt', 'tcp_mean_min_rtt',
+    'tcp_max_min_rtt', 'tcp_mean_mss', 'tcp_min_mss', 'tcp_total_retransmissions', 'tcp_lost_packets', 'tcp_unrecovered_to', 'cluster', 'id', 'generated_time',
+  ],
+  follows: { source_namespace: 'source_name_aggr', source_labels: 'source_name_aggr', dest_namespace: 'dest_name_aggr', dest_labels: 'dest_name_aggr' },
+}
+
+export class CalicoNormalizer implements FieldReader {
+  readonly plan = PLAN
   readonly #ends: CalicoEnds
   readonly #nodes = new NodeNames(FORMAT, 'host')
   readonly #addresses: AddressCache
@@ -42,6 +60,18 @@ export class CalicoNormalizer {
     this.#addresses = context.addresses
     this.#coverage = context.coverage
     this.#seed = hashText(`${context.cluster}\n${FORMAT}`)
+  }
+
+  readFields(f: Fields): Outcome | undefined {
+    if (f[0] === undefined || f[1] === undefined) return undefined
+    // By name again: as an object of one shape that costs little.
+    return this.normalize({
+      source_name_aggr: f[0], dest_name_aggr: f[1], start_time: f[2], end_time: f[3], source_ip: f[4], source_name: f[5], source_namespace: f[6], source_port: f[7],
+      source_type: f[8], source_labels: f[9], dest_ip: f[10], dest_name: f[11], dest_namespace: f[12], dest_port: f[13], dest_type: f[14], dest_labels: f[15],
+      dest_service_namespace: f[16], dest_service_name: f[17], dest_service_port: f[18], dest_service_port_num: f[19], proto: f[20], action: f[21], reporter: f[22],
+      policies: f[23], bytes_in: f[24], bytes_out: f[25], packets_in: f[26], packets_out: f[27], num_flows: f[28], num_flows_started: f[29],
+      num_flows_completed: f[30], process_name: f[31], process_id: f[32], num_process_names: f[33], num_process_ids: f[34], host: f[35], '@timestamp': f[36],
+    })
   }
 
   normalize(record: RawObject): Outcome {

@@ -9,6 +9,7 @@ import type { WorkloadRef } from '../../flow/end.ts'
 import type { Protocol, Rejection } from '../../flow/flow-record.ts'
 import type { AddressInfo } from '../address-cache.ts'
 import type { EndResolver, NamedPod } from '../end-resolver.ts'
+import type { Fields } from '../field-layouts.ts'
 import type { End, IdentityCache } from '../identity-cache.ts'
 import type { NormalizeContext } from '../normalize-context.ts'
 import type { Located } from '../orientation.ts'
@@ -16,7 +17,7 @@ import { deriveWorkload } from '../pod-name.ts'
 import { readPort } from '../ports.ts'
 import { isStorable, reject, shown, wrongType } from '../problems.ts'
 import {
-  ADDRESS, DESTINATION, HOST_IP, HOST_NAME, NAME, NAMESPACE, OWNER_NAME, OWNER_TYPE, PORT, PREFIXES, TRANSLATED, TYPE, type EndStart, type Fields,
+  ADDRESS, DESTINATION, HOST_IP, HOST_NAME, NAME, NAMESPACE, OWNER_NAME, OWNER_TYPE, PORT, PREFIXES, TRANSLATED, TYPE, type EndStart,
 } from './netobserv-fields.ts'
 
 /**

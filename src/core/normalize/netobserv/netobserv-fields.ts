@@ -1,4 +1,5 @@
 import type { Ignored, ObservedVerdict, Protocol, Rejection } from '../../flow/flow-record.ts'
+import type { Fields } from '../field-layouts.ts'
 import { checkTimeUs } from '../instant.ts'
 import { readCount } from '../ports.ts'
 import { ignored, isObject, reject, shown, wrongType, type RawObject } from '../problems.ts'
@@ -14,11 +15,21 @@ const OTHER_KEYS = [
   'PktDropLatestDropCause', 'Packets', 'Bytes', '_RecordType', '_HashId', 'numFlowLogs', 'K8S_FlowLayer',
 ]
 
-/** Names of everything that is read, in the order of `Fields`. */
+/** Names of everything that is read, in the order of the fields. */
 export const FIELD_NAMES: readonly string[] = [...PREFIXES.flatMap((prefix) => END_KEYS.map((key) => `${prefix}${key}`)), ...OTHER_KEYS]
 
-/** The values of FIELD_NAMES in one record. */
-export type Fields = readonly unknown[]
+/** Everything else that agent and enrichment write (FORMATS 3). */
+export const UNREAD_NAMES: readonly string[] = [
+  ...PREFIXES.flatMap((prefix) => ['K8S_Zone', 'K8S_NetworkName', 'SubnetLabel'].map((key) => `${prefix}${key}`)), 'SrcMac', 'DstMac', 'Dscp', 'IcmpType', 'IcmpCode',
+  'TimeFlowRttNs', 'Interface', 'Interfaces', 'IfDirection', 'IfDirections', 'Udns', 'UdnId', 'K8S_ClusterName', 'DnsId', 'DnsFlags', 'DnsFlagsResponseCode',
+  'DnsLatencyMs', 'DnsErrno', 'DnsName', 'PktDropBytes', 'PktDropLatestFlags', 'PktDropLatestState', 'ZoneId', 'IPSecStatus', '_IsFirst', 'Bytes_AB', 'Bytes_BA',
+  'Packets_AB', 'Packets_BA', 'app',
+]
+
+/** Where there are no labels, an address goes with all that the enrichment knows of it. */
+export const FOLLOWS: Readonly<Record<string, string>> = Object.fromEntries(PREFIXES.flatMap((prefix) => (
+  END_KEYS.filter((key) => key.startsWith('K8S_')).map((key) => [`${prefix}${key}`, `${prefix}Addr`])
+)))
 
 /** Where an end's values start among the fields. */
 export const SOURCE = 0

@@ -8,7 +8,8 @@
  */
 import { EPHEMERAL_PORT_START } from '../../flow/orient.ts'
 import type { FlowRecord, Ignored, ObservedVerdict, Orientation, Outcome, Protocol, Rejection, Side } from '../../flow/flow-record.ts'
-import { FieldLayouts } from '../field-layouts.ts'
+import { FieldLayouts, type Fields } from '../field-layouts.ts'
+import type { FieldPlan, FieldReader } from '../field-plan.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
 import { NodeNames, type NodeName } from '../node-names.ts'
 import type { NormalizeContext, RecordReader } from '../normalize-context.ts'
@@ -19,7 +20,7 @@ import { isTranslated, NetObservEnds, type PlacedEnd } from './netobserv-ends.ts
 import {
   AGENT_IP, BYTES, DESTINATION, DROPPED_PACKETS, DUPLICATE, ETHER_TYPE, FIELD_NAMES, FLAG_SYN, FLAG_SYN_ACK, FLAGS, FLOW_DIRECTION, FLOW_END, FLOW_LAYER, FLOW_LOGS,
   FLOW_START, HASH_ID, HOST_IP, HOST_NAME, isConnectionRecord, isIpEtherType, NAME, NETWORK_EVENTS, PACKETS, PROTO, readAclDenial, readDrops, readFlags, readFlowDirection,
-  readMs, readProtocol, readSeconds, RECEIVED, RECORD_TYPE, SAMPLING, SOURCE, TRANSLATED, TYPE, type AclDenial, type Fields, type PacketReporter,
+  readMs, readProtocol, readSeconds, RECEIVED, RECORD_TYPE, SAMPLING, SOURCE, TRANSLATED, TYPE, FOLLOWS, UNREAD_NAMES, type AclDenial, type PacketReporter,
 } from './netobserv-fields.ts'
 
 const REPEATED = ignored('netobserv', 'repeated')
@@ -56,7 +57,8 @@ const BY_FLAGS_DESTINATION: Opening = { orientation: 'tcp-flags', isSourceFirst:
 const TRACKED_SOURCE: Opening = { orientation: 'conntrack', isSourceFirst: true }
 const TRACKED_DESTINATION: Opening = { orientation: 'conntrack', isSourceFirst: false }
 
-export class NetObservReader implements RecordReader {
+export class NetObservReader implements RecordReader, FieldReader {
+  readonly plan: FieldPlan = { read: FIELD_NAMES, unread: UNREAD_NAMES, follows: FOLLOWS }
   readonly #context: NormalizeContext
   readonly #ends: NetObservEnds
   readonly #nodes = new NodeNames('netobserv', 'HostName')
@@ -75,8 +77,15 @@ export class NetObservReader implements RecordReader {
   }
 
   read(record: RawObject): Outcome {
-    const fields = this.#fields
-    this.#layouts.read(record, fields)
+    this.#layouts.read(record, this.#fields)
+    return this.#read(this.#fields)
+  }
+
+  readFields(fields: Fields): Outcome | undefined {
+    return fields[FLOW_END] === undefined ? undefined : this.#read(fields)
+  }
+
+  #read(fields: Fields): Outcome {
     if (fields[DUPLICATE] === true || fields[DUPLICATE] === 'true') return REPEATED
     if (!isIpEtherType(fields[ETHER_TYPE])) return OTHER_PROTOCOL
     const protocol = readProtocol(fields[PROTO])
