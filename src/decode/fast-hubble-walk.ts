@@ -9,7 +9,7 @@ import { readServiceName } from '../core/normalize/hubble/hubble-fields.ts'
 import { FastEnds } from './fast-hubble-ends.ts'
 import { CLOSE_BRACE, COLON, COMMA, isPlain, isSame, isText, OPEN_BRACE, plainEnd, QUOTE, Segment, skipValue, textOf, word } from './fast-hubble-scan.ts'
 import { FastTails, HubbleTail } from './fast-hubble-tails.ts'
-import { FastAddresses, FastTimes } from './fast-hubble-texts.ts'
+import { AddressSlot, TimeSlot } from './fast-slots.ts'
 import { FastEvent, FastTransport } from './fast-hubble-transport.ts'
 
 // Members of a flow, as bits of what was seen.
@@ -89,7 +89,7 @@ export const isComplete = (seen: number): boolean => (seen & NEEDED_OF_FLOW) ===
 export class FlowWalk {
   // What the last line said.
   bytes: Buffer = NO_BYTES
-  readonly times = new FastTimes()
+  readonly times = new TimeSlot()
   readonly transport = new FastTransport()
   tail = new HubbleTail()
   verdict: LoggedVerdict = 'unknown'
@@ -106,7 +106,7 @@ export class FlowWalk {
 
   readonly #nodes: HubbleNormalizer['nodes']
   readonly #ends: FastEnds
-  readonly #addresses: FastAddresses
+  readonly #addresses: AddressSlot
   readonly #tails = new FastTails()
   readonly #event = new FastEvent()
   #view: DataView = new DataView(new ArrayBuffer(0))
@@ -121,7 +121,7 @@ export class FlowWalk {
   constructor(hubble: HubbleNormalizer) {
     this.#nodes = hubble.nodes
     this.#ends = new FastEnds(hubble.ends)
-    this.#addresses = new FastAddresses(hubble.addresses)
+    this.#addresses = new AddressSlot(hubble.addresses)
   }
 
   /** Which members were seen; 0 when the line must be parsed. */
@@ -262,7 +262,8 @@ export class FlowWalk {
   }
 
   #time(at: number, end: number): number {
-    const next = this.bytes[at] === QUOTE ? this.times.read(this.bytes, this.#view, at + 1, end) : -1
+    const close = this.bytes[at] === QUOTE ? this.times.read(this.bytes, at + 1, end) : -1
+    const next = close >= 0 && close < end && this.bytes[close] === QUOTE ? close + 1 : -1
     this.#timeStart = at
     this.#timeEnd = next
     return next
@@ -347,7 +348,7 @@ export class FlowWalk {
     const next = this.#addresses.read(bytes, at + 1, end)
     if (member === IP_SOURCE) this.sourceAddress = this.#addresses.info
     else this.destinationAddress = this.#addresses.info
-    return next
+    return next >= 0 && next < end && bytes[next] === QUOTE ? next + 1 : -1
   }
 
   /** Members of the tail: met only where the tail is not known. */

@@ -23,6 +23,7 @@ const NONE: readonly Member[] = []
 interface Member {
   /** With quotes and colon. */
   readonly segment: Segment
+  readonly keyLength: number
   readonly hash: number
   /** Where its value goes, or UNREAD. */
   readonly place: number
@@ -44,7 +45,7 @@ interface Member {
 
 function memberOf(key: string, place: number, inner?: Members): Member {
   const text = Buffer.from(`"${key}":`, 'latin1')
-  return { segment: new Segment(text, 0, text.length), hash: keyHash(text, 0, text.length), place, inner, leader: undefined, kind: 0, known: undefined, next: undefined, turn: 0, from: -1, length: 0 }
+  return { segment: new Segment(text, 0, text.length), keyLength: text.length, hash: keyHash(text, 0, text.length), place, inner, leader: undefined, kind: 0, known: undefined, next: undefined, turn: 0, from: -1, length: 0 }
 }
 
 /** A hash of the key whose opening quote is at `at`. */
@@ -59,6 +60,8 @@ class Members {
   readonly all: readonly Member[]
   readonly #byHash = new Map<number, readonly Member[]>()
   first: Member | undefined
+  /** The last member of the last record. */
+  last: Member | undefined
 
   constructor(read: readonly string[], unread: readonly string[], firstPlace: number, nested?: { readonly key: string; readonly members: Members }) {
     const all = [...read.map((key, i) => memberOf(key, firstPlace + i)), ...unread.map((key) => memberOf(key, UNREAD))]
@@ -124,15 +127,16 @@ export class FieldWalk {
     const turn = this.#turn
     if (at >= end || bytes[at] !== OPEN_BRACE) return -1
     let i = at + 1
-    let count = 0
+    let isInOrder = true
     let last: Member | undefined
     let member = members.first
     for (;;) {
-      if (member?.segment.isAt(this.#view, i, end) !== true) {
+      if (member === undefined || !this.#isKey(member, i, end)) {
         member = members.find(bytes, this.#view, i, end)
         if (member === undefined) return -1
         if (last === undefined) members.first = member
         else last.next = member
+        isInOrder = false
       }
       if (!this.#isSame(member, i, end)) {
         this.#isTouched = true
@@ -145,22 +149,34 @@ export class FieldWalk {
       this.#isTouched = true
       // The members of a nested object are compared one by one: those of another one would be at other places.
       if (member.inner === undefined) member.from = i - this.#start
-      count++
       i += member.length
-      if (bytes[i - 1] === CLOSE_BRACE) break
       last = member
+      if (bytes[i - 1] === CLOSE_BRACE) break
       member = member.next
     }
-    return count === members.all.length || this.#clear(members) ? i : -1
+    // In the same order from the same first to the same last member: the same members.
+    const isSameSet = isInOrder && last === members.last
+    members.last = last
+    return isSameSet || this.#clear(members) ? i : -1
+  }
+
+  /** True when this key is at `at`. The record before lies closer by than the key's own bytes. */
+  #isKey({ from, keyLength, segment }: Member, at: number, end: number): boolean {
+    if (from < 0 || keyLength < MIN_COMPARED || at + keyLength > end) return segment.isAt(this.#view, at, end)
+    const view = this.#view
+    const lastView = this.#lastView
+    const last = keyLength - 8
+    for (let i = 0; i < last; i += 8) if (view.getFloat64(at + i, true) !== lastView.getFloat64(from + i, true)) return false
+    return view.getFloat64(at + last, true) === lastView.getFloat64(from + last, true)
   }
 
   /** True when the record before had the same value, and the same behind it, after the same key: the value is in its place. */
-  #isSame({ from, length, segment }: Member, at: number, end: number): boolean {
+  #isSame({ from, length, keyLength }: Member, at: number, end: number): boolean {
     if (from < 0 || at + length > end || length < MIN_COMPARED) return false
     const view = this.#view
     const lastView = this.#lastView
     const last = length - 8
-    for (let i = segment.length; i < last; i += 8) if (view.getFloat64(at + i, true) !== lastView.getFloat64(from + i, true)) return false
+    for (let i = keyLength; i < last; i += 8) if (view.getFloat64(at + i, true) !== lastView.getFloat64(from + i, true)) return false
     return view.getFloat64(at + last, true) === lastView.getFloat64(from + last, true)
   }
 
@@ -168,7 +184,7 @@ export class FieldWalk {
   #member(member: Member, at: number, end: number): number {
     const { place, inner, leader } = member
     const values = this.#values
-    const from = at + member.segment.length
+    const from = at + member.keyLength
     let next: number
     if (place !== UNREAD) {
       const led = leader?.turn === this.#turn ? leader.known : undefined
@@ -196,6 +212,7 @@ export class FieldWalk {
 }
 
 function forget(members: Members): void {
+  members.last = undefined
   for (const member of members.all) {
     member.from = -1
     if (member.inner !== undefined) forget(member.inner)

@@ -26,13 +26,16 @@ const MAX_BYTES = 32 << 20
 /** Memory of a value beside its bytes. */
 const OVERHEAD = 200
 
-/** A remembered text, array or object. */
-export interface Known {
-  /** All its bytes, with what opens and closes it. */
-  readonly segment: Segment
+/** A remembered text, array or object: all its bytes, with what opens and closes it, and its value. */
+export class Known extends Segment {
   readonly value: unknown
   /** What went with it last time, by kind. */
-  readonly followers: (Known | undefined)[]
+  readonly followers: (Known | undefined)[] = []
+
+  constructor(bytes: Uint8Array, start: number, end: number, value: unknown) {
+    super(bytes, start, end)
+    this.value = value
+  }
 }
 
 export class KnownValues {
@@ -65,10 +68,10 @@ export class KnownValues {
   readFollower(at: number, end: number, leader: Known, kind: number): number {
     const expected = leader.followers[kind]
     // A text, array or object is never the beginning of another one.
-    if (expected?.segment.isAt(this.#view, at, end) === true) {
+    if (expected?.isAt(this.#view, at, end) === true) {
       this.value = expected.value
       this.known = expected
-      return at + expected.segment.length
+      return at + expected.length
     }
     const next = this.read(at, end)
     leader.followers[kind] = this.known
@@ -86,13 +89,13 @@ export class KnownValues {
     const next = i + 1
     const place = textPlace(view, at, next)
     const known = this.#texts[place]
-    if (known !== undefined && known.segment.length === next - at && known.segment.isAt(view, at, next)) {
+    if (known !== undefined && known.length === next - at && known.isAt(view, at, next)) {
       this.value = known.value
       this.known = known
       return next
     }
     this.value = textOf(bytes, at + 1, i)
-    this.known = next - at <= MAX_TEXT ? this.#remember(this.#texts, place, new Segment(bytes, at, next)) : undefined
+    this.known = next - at <= MAX_TEXT ? this.#remember(this.#texts, place, new Known(bytes, at, next, this.value)) : undefined
     return next
   }
 
@@ -125,25 +128,23 @@ export class KnownValues {
     if (next < 0) return -1
     const place = placeOf(this.#view, at, next)
     const known = this.#others[place]
-    if (known !== undefined && known.segment.length === next - at && known.segment.isAt(this.#view, at, next)) {
+    if (known !== undefined && known.length === next - at && known.isAt(this.#view, at, next)) {
       this.value = known.value
       this.known = known
       return next
     }
     this.value = JSON.parse(textOf(bytes, at, next)) as unknown
-    this.known = next - at <= MAX_VALUE ? this.#remember(this.#others, place, new Segment(bytes, at, next)) : undefined
+    this.known = next - at <= MAX_VALUE ? this.#remember(this.#others, place, new Known(bytes, at, next, this.value)) : undefined
     return next
   }
 
-  /** Remembers the value just read. */
-  #remember(table: (Known | undefined)[], place: number, segment: Segment): Known {
-    this.#size += segment.length + OVERHEAD
+  #remember(table: (Known | undefined)[], place: number, known: Known): Known {
+    this.#size += known.length + OVERHEAD
     if (this.#size > MAX_BYTES) {
       this.#texts.fill(undefined)
       this.#others.fill(undefined)
-      this.#size = segment.length + OVERHEAD
+      this.#size = known.length + OVERHEAD
     }
-    const known: Known = { segment, value: this.value, followers: [] }
     table[place] = known
     return known
   }
