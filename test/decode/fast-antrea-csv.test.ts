@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import type { ClusterHistory, HistoryPod } from '../../src/core/cluster/cluster-history.ts'
 import { FastAntreaCsv } from '../../src/decode/fast-antrea-csv.ts'
 import { antreaCsvLines } from '../bench/format-lines.ts'
-import { FastPathPair, mutateLine } from '../support/fast-path-law.ts'
+import { FastPathPair } from '../support/fast-path-law.ts'
 import { createRandom, rounds, type Random } from '../support/random.ts'
 
 const POD: HistoryPod = {
@@ -106,14 +106,7 @@ describe('law: the byte path of the lines of Antrea\'s flow log says what splitt
     const random = createRandom(8)
     const pair = newPair()
     const lines = linesOf(random)
-    for (let i = 0; i < rounds({ small: 20_000, full: 200_000 }); i++) {
-      const line = random.pick(lines)
-      let changed = mutateLine(random, line, random.pick(lines), INSERTED)
-      if (random.chance(0.3)) changed = mutateLine(random, changed, line, INSERTED)
-      pair.check(changed)
-      // What a mutant left behind is met by the original.
-      if (random.chance(0.3)) pair.check(line)
-    }
+    pair.checkChanged(random, lines, INSERTED, rounds({ small: 20_000, full: 200_000 }))
     expect(pair.taken).toBeGreaterThan(pair.checked / 8)
   })
 })

@@ -7,7 +7,7 @@ import { createDecoder, type FastPath } from '../../src/decode/decode-chunk.ts'
 import type { Random } from './random.ts'
 
 /** One change of a line at a random place; `inserted` are members that a JSON line may get between two others. */
-export function mutateLine(random: Random, line: string, other: string, inserted: readonly string[]): string {
+function mutateLine(random: Random, line: string, other: string, inserted: readonly string[]): string {
   const at = random.int(line.length)
   const end = Math.min(line.length, at + random.int(40))
   switch (random.int(8)) {
@@ -63,6 +63,17 @@ export class FastPathPair {
     const slow = fullParse(this.#slow, line)
     if (slow.length !== 1 || !isDeepStrictEqual(comparable(fast), comparable(slow[0] as Outcome))) {
       expect({ line, outcomes: [comparable(fast)] }).toEqual({ line, outcomes: slow.map(comparable) })
+    }
+  }
+
+  /** Checks so many changed lines, and some of the lines themselves after them: what a change left behind is met by the original. */
+  checkChanged(random: Random, lines: readonly string[], inserted: readonly string[], amount: number): void {
+    for (let i = 0; i < amount; i++) {
+      const line = random.pick(lines)
+      let changed = mutateLine(random, line, random.pick(lines), inserted)
+      if (random.chance(0.3)) changed = mutateLine(random, changed, line, inserted)
+      this.check(changed)
+      if (random.chance(0.3)) this.check(line)
     }
   }
 
