@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { RejectionCode } from '../core/flow/flow-record.ts'
 import { createDecoder } from './decode-chunk.ts'
+import type { FastPath } from './decode-chunk.ts'
 import { ItemList, type DecodedItem, type ItemPlace } from './item-list.ts'
 import { readMessage } from './protobuf/read-message.ts'
 
@@ -13,6 +14,8 @@ export interface ValueOptions {
   readonly maxBytes?: number
   /** As for a decoder: one line, also within an envelope. Default 1 MiB. */
   readonly maxLineBytes?: number
+  /** As for a decoder. */
+  readonly fastPath?: FastPath
   /** What the sender said it is; without it protobuf and text are told apart by their bytes. */
   readonly kind?: 'protobuf'
 }
@@ -34,7 +37,7 @@ export function decodeValue(value: Buffer, options: ValueOptions = {}): DecodedI
     items.addBlank(place)
     return items.take()
   }
-  if (options.kind !== 'protobuf' && isText(value)) return decodeText(value, maxLineBytes)
+  if (options.kind !== 'protobuf' && isText(value)) return decodeText(value, maxLineBytes, options.fastPath)
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
   if (value.length > maxBytes) {
     items.addRejection(place, 'too-long', { detail: `${value.length} bytes in one protobuf value, over the limit of ${maxBytes}` })
@@ -44,7 +47,7 @@ export function decodeValue(value: Buffer, options: ValueOptions = {}): DecodedI
   if (Array.isArray(records)) {
     items.addRecords(place, records)
   } else if (records === 'not-protobuf' && options.kind !== 'protobuf' && isUtf8(value)) {
-    return decodeText(value, maxLineBytes)
+    return decodeText(value, maxLineBytes, options.fastPath)
   } else {
     const [code, detail] = REFUSALS[options.kind === 'protobuf' && records === 'not-protobuf' ? 'broken' : records]
     items.addRejection(place, code, { bytes: value, ...(detail !== '' && { detail }) })
@@ -59,8 +62,8 @@ const REFUSALS: Readonly<Record<'ambiguous' | 'foreign' | 'broken' | 'not-protob
   'not-protobuf': ['not-text', ''],
 }
 
-function decodeText(value: Buffer, maxLineBytes: number): DecodedItem[] {
-  const decoder = createDecoder({ maxLineBytes, isFinished: true })
+function decodeText(value: Buffer, maxLineBytes: number, fastPath: FastPath | undefined): DecodedItem[] {
+  const decoder = createDecoder({ maxLineBytes, isFinished: true, ...(fastPath !== undefined && { fastPath }) })
   const items = [...decoder.push(value), ...decoder.end()]
   if (items.length > 0) return items
   // Blank lines without a newline, or an empty array.

@@ -28,7 +28,8 @@ import { RecentDigests } from './recent-digests.ts'
 
 export interface WriteTarget {
   readonly source: string
-  readonly position?: PositionStep | undefined
+  /** Steps of the sources, committed with the batch. */
+  readonly positions?: readonly PositionStep[]
   readonly content?: ContentRow | undefined
   /** Ids of the dead letters that the records were read from: removed with the commit. None of the records may be refused then. */
   readonly letters?: readonly string[] | undefined
@@ -138,7 +139,7 @@ export class BatchWriter {
       coverage: collected.coverage, nodeHours: nodes.list(), rejections: collected.rejections, lettersPerMinute: this.limits.options.lettersPerMinute,
       limits: [{ limit: 'dead-letters', records: collected.lettersDropped + refused }, { limit: 'nodes', records: nodes.unnamed }],
       received: { records: collected.records, newestUs: range?.max }, totals, digests,
-      lastAtRangeUs: digests.length === 0 ? undefined : range, position: target.position, content: target.content, letters: target.letters ?? [],
+      lastAtRangeUs: digests.length === 0 ? undefined : range, positions: target.positions ?? [], content: target.content, letters: target.letters ?? [],
     }, this.retry)
     this.markStored(identities, newNetworks)
     const notKept = collected.rejections.length - rejections + collected.lettersDropped + refused

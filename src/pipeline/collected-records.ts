@@ -56,16 +56,17 @@ export class CollectedRecords {
     this.options = options
   }
 
-  add(item: DecodedItem): void {
+  /** `offset`: where the message that holds the item lies in its stream; for dead letters, instead of the byte in the message. */
+  add(item: DecodedItem, offset?: number): void {
     this.records++
     this.nextByte = item.byteOffset
     const outcome = item.problem ?? item.outcome ?? this.options.normalizer.normalize(item.value)
     if (outcome.kind === 'flow') {
       const refusal = this.refusal(outcome)
       if (refusal === undefined) this.addFlow(outcome)
-      else this.reject(refusal, item)
+      else this.reject(refusal, item, offset)
     } else if (outcome.kind === 'rejected') {
-      this.reject(outcome, item)
+      this.reject(outcome, item, offset)
     } else {
       this.problems.addProblem(outcome)
       if (outcome.coverage !== null) this.coverage.push(outcome.coverage)
@@ -104,10 +105,14 @@ export class CollectedRecords {
     return { kind: 'rejected', format: flow.format, code: isLate ? 'too-late' : 'in-future', detail }
   }
 
-  private reject(rejection: Rejection, item: DecodedItem): void {
+  private reject(rejection: Rejection, item: DecodedItem, offset: number | undefined): void {
     this.problems.addProblem(rejection)
     addInputError(this, { file: this.options.file, line: item.line, message: `${rejection.code}: ${rejection.detail}` })
-    if (this.rejections.length < MAX_REJECTION_ROWS) this.rejections.push(letterOf(rejection, item, this.options.readBytes))
-    else this.lettersDropped++
+    if (this.rejections.length >= MAX_REJECTION_ROWS) {
+      this.lettersDropped++
+      return
+    }
+    const letter = letterOf(rejection, item, this.options.readBytes)
+    this.rejections.push(offset === undefined ? letter : { ...letter, byte: offset })
   }
 }

@@ -104,7 +104,7 @@ class StreamRun {
     const next = collected.nextByte ?? this.position?.next ?? 0
     const fingerprint = point.contentDigest === undefined ? await positionFingerprint(source, next, isLast ? this.bytesRead : next) : ''
     const step: PositionStep = { source: point.positionName, from: this.position, next, fingerprint, records: this.records + collected.records }
-    const stored = await context.writer.store(collected, { source: source.name, position: step, content })
+    const stored = await context.writer.store(collected, { source: source.name, positions: [step], content })
     this.position = step
     this.records = step.records
     this.report(stored, collected)

@@ -26,6 +26,7 @@ import type { OpenedSource } from '../sources/source.ts'
 import { withRetry } from '../store/db/database.ts'
 import type { Database, RetryOptions } from '../store/db/database.ts'
 import { selectContentRecords } from '../store/read/select-positions.ts'
+import type { PositionStep } from '../store/write/advance-position.ts'
 import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { LimitOptions } from './cluster-limits.ts'
@@ -92,6 +93,23 @@ export interface BodyOptions {
   readonly kind?: 'protobuf'
 }
 
+/** One message of a stream; `null` is a tombstone. */
+export interface StreamValue {
+  readonly bytes: Buffer | null
+  /** Where it lies in its stream: shown with dead letters. */
+  readonly offset: number
+}
+
+export interface ValueBatch {
+  /** Name in totals and dead letters. */
+  readonly source: string
+  readonly values: readonly StreamValue[]
+  /** All values are protobuf messages; else each one's bytes tell. */
+  readonly kind?: 'protobuf'
+  /** Moved in the same transaction. AppError `conflict` (its `at` names the source) when another process moved one of them: nothing is stored. */
+  readonly positions?: readonly PositionStep[]
+}
+
 /** Stores flow logs of one cluster. One per process and cluster: it remembers identities and recent digests. */
 export interface Ingester {
   readonly clusterId: number
@@ -99,6 +117,8 @@ export interface Ingester {
   ingestFiles(paths: readonly string[], options?: FileOptions): Promise<IngestReport>
   /** Stores a decompressed body in one transaction: all of it or, when this throws, nothing. */
   ingestBody(body: Buffer | AsyncIterable<Buffer>, options: BodyOptions): Promise<IngestReport>
+  /** Stores messages of a stream in one transaction; flows older than 8 days or more than an hour ahead are rejected. */
+  ingestValues(batch: ValueBatch): Promise<IngestReport>
   /** Reads complete dead letters again: what is accepted now is stored and its letter removed. */
   replayLetters(options?: ReplayOptions): Promise<ReplayReport>
 }
@@ -160,6 +180,19 @@ class DatabaseIngester implements Ingester {
     }
   }
 
+  async ingestValues({ source, values, kind, positions }: ValueBatch): Promise<IngestReport> {
+    await withRetry(() => this.state.refresh(), this.options.retry)
+    const report = emptyReport()
+    const collected = new CollectedRecords({ normalizer: this.normalizer, file: source, bounds: timeBounds(this.options.nowUs()) })
+    const fastPath = createFastPath(this.normalizer)
+    for (const { bytes, offset } of values) {
+      report.bytes += bytes?.length ?? 0
+      for (const item of decodeValue(bytes ?? NO_BYTES, { fastPath, ...(kind !== undefined && { kind }) })) collected.add(item, offset)
+    }
+    addStored(report, await this.writer.store(collected, { source, positions: positions ?? [] }), collected)
+    return report
+  }
+
   async replayLetters(options: ReplayOptions = {}): Promise<ReplayReport> {
     await withRetry(() => this.state.refresh(true), this.options.retry)
     const { database, clusterId, writer, normalizer } = this
@@ -211,6 +244,8 @@ class DatabaseIngester implements Ingester {
     addTotals(report, await this.writer.storeKnown(records, source))
   }
 }
+
+const NO_BYTES = Buffer.alloc(0)
 
 /** The items of a body, a chunk's at a time. */
 function* decodeBody(chunks: readonly Buffer[], kind: 'protobuf' | undefined, fastPath: FastPath): Generator<DecodedItem[]> {

@@ -5,6 +5,7 @@
 import type { ExternalOverflow } from '../../core/aggregate/bottom-addresses.ts'
 import type { NodeHour } from '../../core/aggregate/node-hours.ts'
 import { AppError } from '../../core/base/app-error.ts'
+import { compareText } from '../../core/base/order.ts'
 import type { CoverageEvent } from '../../core/flow/flow-record.ts'
 import type { Identity } from '../../core/flow/identity.ts'
 import type { CopyBuffer } from '../db/copy.ts'
@@ -51,7 +52,8 @@ export interface Batch {
   readonly digests: Buffer
   /** First and last of the flows' last instants; `undefined` without flows. */
   readonly lastAtRangeUs: { readonly min: number, readonly max: number } | undefined
-  readonly position: PositionStep | undefined
+  /** Steps of the sources that this batch was read from. */
+  readonly positions: readonly PositionStep[]
   readonly content: ContentRow | undefined
   /** Ids of the dead letters that this batch was read from: removed with it. */
   readonly letters: readonly string[]
@@ -84,8 +86,10 @@ async function isCommitted(database: Database, batch: Batch): Promise<boolean> {
 async function writeAll(tx: Transaction, batch: Batch): Promise<StoredRows> {
   const { clusterId, source, rows } = batch
   // First what may refuse the batch, then the bulk; rows that other batches may bring too come last, so that they are locked shortly.
-  if (batch.position !== undefined && !await advancePosition(tx, clusterId, batch.position)) {
-    throw new AppError('conflict', `Another process ingests ${source} at the same time. Let one of them finish; nothing is lost.`)
+  // In one order everywhere, so that processes which believe they own the same sources wait for each other instead of deadlocking.
+  for (const step of [...batch.positions].sort((a, b) => compareText(a.source, b.source))) {
+    if (await advancePosition(tx, clusterId, step)) continue
+    throw new AppError('conflict', `Another process ingests ${source} at the same time. Let one of them finish; nothing is lost.`, { at: step.source })
   }
   if (batch.content !== undefined && !await insertContent(tx, clusterId, source, batch.content)) {
     throw new AppError('conflict', `The content of ${source} was stored by another process meanwhile.`)
