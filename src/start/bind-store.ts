@@ -6,7 +6,7 @@ import { readIngestStatus } from '../pipeline/ingest-status.ts'
 import type { LimitOptions } from '../pipeline/cluster-limits.ts'
 import { saveClusterState, summarizeState } from '../pipeline/cluster-state.ts'
 import { createIngester } from '../pipeline/ingest.ts'
-import type { Ingester } from '../pipeline/ingest.ts'
+import type { Ingesters } from '../pipeline/ingesters.ts'
 import { versionIdentityMap } from '../pipeline/identity-map.ts'
 import { observeStore } from '../pipeline/observed-traffic.ts'
 import { syncCluster, withoutBallast } from '../pipeline/sync.ts'
@@ -60,17 +60,19 @@ async function save(database: Database, cluster: string, document: Recommendatio
   await saveRecommendation(database, { clusterId: id, createdAtUs: nowUs(), schema: document.schema, document: JSON.stringify(document) })
 }
 
-/** The service's view of an opened database; bodies go to the cluster of the ingester. */
-export function bindApiStore(database: Database, ingester: Ingester, { maxBodyBytes, labelRules }: { maxBodyBytes: number; labelRules: LabelRulesConfig }): ApiStore {
+/** The service's view of an opened database. Bodies go to the cluster of who sent them, cluster state to the service's own one. */
+export function bindApiStore(
+  database: Database, { ingesters, cluster: own }: { ingesters: Ingesters; cluster: string }, { maxBodyBytes, labelRules }: { maxBodyBytes: number; labelRules: LabelRulesConfig },
+): ApiStore {
   return {
     observe: (query) => observeStore(database, { ...query, labelRules }),
-    ingestBody: ({ chunks, ...rest }) => ingester.ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, ...rest }),
+    ingestBody: async ({ cluster, chunks, ...rest }) => (await ingesters.of(cluster)).ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, ...rest }),
     savedRecommendations: async ({ cluster, limit, before }) => selectRecommendations(database, { clusterId: (await findCluster(database, cluster)).id, limit, before }),
     savedRecommendation: async ({ cluster, id }) => selectRecommendation(database, { clusterId: (await findCluster(database, cluster)).id, id }),
     ingestStatus: async ({ cluster, ...query }) => readIngestStatus(database, { ...query, cluster: await findCluster(database, cluster), nowUs: nowUs() }),
     deadLetters: async ({ cluster, ...query }) => selectDeadLetters(database, { ...query, clusterId: (await findCluster(database, cluster)).id }),
-    saveState: (state) => saveClusterState(database, ingester.clusterId, { ...state, source: 'api' }),
-    stateSummary: () => summarizeState(database, ingester.clusterId),
+    saveState: async (state) => saveClusterState(database, (await ingesters.of(own)).clusterId, { ...state, source: 'api' }),
+    stateSummary: async () => summarizeState(database, (await ingesters.of(own)).clusterId),
     checkReadiness: () => checkReadiness(database),
   }
 }

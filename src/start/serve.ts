@@ -10,7 +10,8 @@ import type { ManifestError } from '../manifests/manifest.ts'
 import { loadPolicies } from '../manifests/load-policies.ts'
 import { createMetrics } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
-import { createIngester } from '../pipeline/ingest.ts'
+import { createIngesters } from '../pipeline/ingesters.ts'
+import type { Ingesters } from '../pipeline/ingesters.ts'
 import type { Ingester } from '../pipeline/ingest.ts'
 import { retain } from '../pipeline/retain.ts'
 import type { Database } from '../store/db/database.ts'
@@ -28,6 +29,8 @@ export interface ServiceOptions {
 export interface Service {
   readonly server: RunningServer
   readonly ingester: Ingester
+  /** Of all clusters that credentials, topics and streams are bound to. */
+  readonly ingesters: Ingesters
   stop(): Promise<void>
 }
 
@@ -41,14 +44,15 @@ const DATABASE_PATIENCE_MS = 15_000
 export async function startService(database: Database, { config, version, logger }: ServiceOptions): Promise<Service> {
   const apiKey = config.apiKey?.reveal()
   const labelRules = config.labelRules === undefined ? DEFAULT_LABEL_RULES : await loadLabelRules(config.labelRules)
-  const ingester = await createIngester(database, {
-    cluster: config.cluster, podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), nowUs,
+  const ingesters = createIngesters(database, {
+    podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), nowUs,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
   })
+  const ingester = await ingesters.of(config.cluster)
   let port = 0
   const app = createApp({
     version, logger, apiKey, cluster: config.cluster, metrics: createMetrics(),
-    store: bindApiStore(database, ingester, { maxBodyBytes: config.bodyLimitBytes, labelRules }),
+    store: bindApiStore(database, { ingesters, cluster: config.cluster }, { maxBodyBytes: config.bodyLimitBytes, labelRules }),
     readPolicies: readManifestText, readObjects: readObjectText, nowUs,
     bodyLimitBytes: config.bodyLimitBytes, ingestConcurrency: config.ingestConcurrency, port: () => port,
   })
@@ -57,7 +61,7 @@ export async function startService(database: Database, { config, version, logger
   logger.info({ url: server.url, cluster: config.cluster, needsKey: apiKey !== undefined }, 'listening')
   const housekeeping = startHousekeeping(database, ingester.clusterId, logger)
   return {
-    server, ingester,
+    server, ingester, ingesters,
     stop: async () => {
       await server.stop(GRACE_MS)
       await housekeeping.stop()

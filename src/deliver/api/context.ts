@@ -21,8 +21,8 @@ export interface ReadinessCheck {
 /** The database as the API uses it: pipeline and read functions bound to one connection pool by the composition root. */
 export interface ApiStore {
   observe(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number }): Promise<ObservedTraffic>
-  /** Stores one body; the same body again changes nothing. */
-  ingestBody(body: { readonly chunks: readonly Buffer[]; readonly isBackfill: boolean; readonly kind?: 'protobuf' }): Promise<IngestReport>
+  /** Stores one body under a cluster; the same body again changes nothing. */
+  ingestBody(body: { readonly cluster: string; readonly chunks: readonly Buffer[]; readonly isBackfill: boolean; readonly kind?: 'protobuf' }): Promise<IngestReport>
   savedRecommendations(query: { readonly cluster: string; readonly limit: number; readonly before: string | undefined }): Promise<RecommendationHead[]>
   savedRecommendation(query: { readonly cluster: string; readonly id: string }): Promise<Recommendation | undefined>
   ingestStatus(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number; readonly limit: number }): Promise<IngestStatus>

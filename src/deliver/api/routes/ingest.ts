@@ -31,7 +31,7 @@ export function ingestEndpoints(context: ApiContext): Endpoint[] {
       const report = await limiter.run(async () => {
         const chunks = await readBody(req, { limitBytes: context.bodyLimitBytes, mediaTypes: MEDIA_TYPES })
         if (chunks.length === 0) throw new AppError('usage', 'The body is empty. Send flow records, one JSON object per line.')
-        return store.ingestBody({ chunks, isBackfill, ...(PROTOBUF_TYPES.includes(mediaTypeOf(req)) && { kind: 'protobuf' }) })
+        return store.ingestBody({ cluster: context.cluster, chunks, isBackfill, ...(PROTOBUF_TYPES.includes(mediaTypeOf(req)) && { kind: 'protobuf' }) })
       })
       const seconds = (performance.now() - startedAt) / 1000
       countReport(report, seconds, events)

@@ -1,0 +1,33 @@
+import type { Database } from '../store/db/database.ts'
+import { createIngester } from './ingest.ts'
+import type { Ingester, IngesterOptions } from './ingest.ts'
+
+/**
+ * The ingesters of one process, one per cluster, shared by everything that stores flows: HTTP push, topics and live streams. Two of
+ * one cluster would each judge duplicates by what they remember alone.
+ */
+export interface Ingesters {
+  /** The cluster's ingester, made at its first use. Throws what the database throws; the next call tries again. */
+  of(cluster: string): Promise<Ingester>
+  /** Those made so far, in the order of their making. */
+  made(): Promise<readonly Ingester[]>
+}
+
+/** Makes nothing yet. The schema must be migrated before `of` is called. */
+export function createIngesters(database: Database, options: Omit<IngesterOptions, 'cluster'>): Ingesters {
+  const byCluster = new Map<string, Promise<Ingester>>()
+  return {
+    of(cluster) {
+      const known = byCluster.get(cluster)
+      if (known !== undefined) return known
+      const made = createIngester(database, { ...options, cluster })
+      byCluster.set(cluster, made)
+      made.catch(() => byCluster.delete(cluster))
+      return made
+    },
+    async made() {
+      const settled = await Promise.allSettled(byCluster.values())
+      return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    },
+  }
+}
