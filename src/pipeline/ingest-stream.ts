@@ -7,6 +7,8 @@ import type { OpenedSource } from '../sources/source.ts'
 import type { PositionStep } from '../store/write/advance-position.ts'
 import type { BatchWriter, StoredBatch } from './batch-writer.ts'
 import { CollectedRecords } from './collected-records.ts'
+import type { TimeBounds } from './collected-records.ts'
+import type { ReadBytes } from './dead-letters.ts'
 import { addStored } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import { positionFingerprint } from './resume-point.ts'
@@ -26,6 +28,10 @@ export interface StreamContext {
   readonly onProgress: (() => void) | undefined
   /** Stops between two batches; what was stored stays stored. */
   readonly signal: AbortSignal | undefined
+  /** Flows outside are rejected; without, any time is taken. */
+  readonly bounds?: TimeBounds | undefined
+  /** The source's bytes, for dead letters of flows outside of the bounds. */
+  readonly readBytes?: ReadBytes
 }
 
 /**
@@ -116,6 +122,7 @@ class StreamRun {
   }
 
   private newBatch(): CollectedRecords {
-    return new CollectedRecords({ normalizer: this.context.normalizer, file: this.source.name, bounds: undefined })
+    const { normalizer, bounds, readBytes } = this.context
+    return new CollectedRecords({ normalizer, file: this.source.name, bounds, ...(readBytes !== undefined && { readBytes }) })
   }
 }

@@ -31,6 +31,7 @@ import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { LimitOptions } from './cluster-limits.ts'
 import { CollectedRecords, timeBounds } from './collected-records.ts'
+import type { ReadBytes } from './dead-letters.ts'
 import { addInputError, addStored, addTotals, emptyReport } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import { ingestStream } from './ingest-stream.ts'
@@ -91,6 +92,18 @@ export interface BodyOptions {
   readonly isBackfill?: boolean
   /** The body is one protobuf message; else lines or arrays of text. */
   readonly kind?: 'protobuf'
+  /** As for a decoder: one line of text at most. Default 1 MiB. */
+  readonly maxLineBytes?: number
+}
+
+/** How content is stored that was received whole and can be read again. */
+export interface ContentOptions {
+  /** As for a body. */
+  readonly isBackfill?: boolean
+  /** The content's bytes, for dead letters. */
+  readonly readBytes: ReadBytes
+  /** Stops between two batches; the same content again goes on from there. */
+  readonly signal?: AbortSignal
 }
 
 /** One message of a stream; `null` is a tombstone. */
@@ -117,6 +130,11 @@ export interface Ingester {
   ingestFiles(paths: readonly string[], options?: FileOptions): Promise<IngestReport>
   /** Stores a decompressed body in one transaction: all of it or, when this throws, nothing. */
   ingestBody(body: Buffer | AsyncIterable<Buffer>, options: BodyOptions): Promise<IngestReport>
+  /**
+   * Stores content named `content:…` batch after batch: memory is that of two batches, whatever its size. What was committed before a failure
+   * stays, and the same content again goes on after it. AppError `conflict` when the same content is stored twice at once.
+   */
+  ingestContent(content: OpenedSource, options: ContentOptions): Promise<IngestReport>
   /** Stores messages of a stream in one transaction; flows older than 8 days or more than an hour ahead are rejected. */
   ingestValues(batch: ValueBatch): Promise<IngestReport>
   /** Reads complete dead letters again: what is accepted now is stored and its letter removed. */
@@ -199,6 +217,23 @@ class DatabaseIngester implements Ingester {
     return replayLetters({ database, clusterId, writer, normalizer, nowUs: this.options.nowUs, retry: this.options.retry ?? {} }, options)
   }
 
+  async ingestContent(content: OpenedSource, options: ContentOptions): Promise<IngestReport> {
+    const report = emptyReport()
+    await withRetry(() => this.state.refresh(), this.options.retry)
+    const point = await withRetry(() => findResumePoint(this.database, this.clusterId, content), this.options.retry)
+    if (point.startRecords > 0 || point.isComplete) await this.countKnown(report, content.name, point.startRecords)
+    if (point.isComplete) {
+      report.bytes = content.sizeBytes
+      return report
+    }
+    await ingestStream(content, point, {
+      writer: this.writer, normalizer: this.normalizer, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal: options.signal, onProgress: undefined,
+      bounds: options.isBackfill === true ? undefined : timeBounds(this.options.nowUs()), readBytes: options.readBytes,
+    })
+    report.bytes = content.sizeBytes
+    return report
+  }
+
   private async ingestFile(path: string, report: IngestReport, options: FileOptions): Promise<void> {
     const source = await openFile(path)
     try {
@@ -228,7 +263,7 @@ class DatabaseIngester implements Ingester {
     const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
     const readBytes = (start: number, end: number): Buffer => bytesOf(chunks, start, end)
     const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds, readBytes })
-    for (const items of decodeBody(chunks, options.kind, createFastPath(this.normalizer))) {
+    for (const items of decodeBody(chunks, options, createFastPath(this.normalizer))) {
       for (const item of items) collected.add(item)
       if (collected.windowRows > BODY_WINDOW_ROWS) {
         throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
@@ -248,12 +283,12 @@ class DatabaseIngester implements Ingester {
 const NO_BYTES = Buffer.alloc(0)
 
 /** The items of a body, a chunk's at a time. */
-function* decodeBody(chunks: readonly Buffer[], kind: 'protobuf' | undefined, fastPath: FastPath): Generator<DecodedItem[]> {
+function* decodeBody(chunks: readonly Buffer[], { kind, maxLineBytes }: BodyOptions, fastPath: FastPath): Generator<DecodedItem[]> {
   if (kind === 'protobuf') {
     yield decodeValue(Buffer.concat(chunks), { kind })
     return
   }
-  const decoder = createDecoder({ isFinished: true, fastPath })
+  const decoder = createDecoder({ isFinished: true, fastPath, ...(maxLineBytes !== undefined && { maxLineBytes }) })
   for (const chunk of chunks) yield decoder.push(chunk)
   yield decoder.end()
 }
