@@ -17,14 +17,22 @@ export interface KafkaRecord {
   readonly offset: number
   /** Milliseconds since 1970, as the producer or the broker set it. */
   readonly timestampMs: number
-  /** `null`: a tombstone. Valid until `batch` returns, unless it was copied. */
+  /** `null`: a tombstone, or see `problem`. Valid until `batch` returns, unless it was copied. */
   readonly value: Buffer | null
+  /**
+   * Set where a compressed batch of records cannot be read (damaged bytes, unknown codec, larger than 64 MiB after decompression): one sentence that
+   * tells which offsets are lost and why. It stands for the whole batch, `offset` is the first one of it, and the partition moves on behind it.
+   */
+  readonly problem?: string
 }
 
-/** What one fetch brought of one partition; at least one record. */
+/**
+ * What came of one partition. `records` is empty where the log holds none between the last batch and `nextOffset` (transaction markers, aborted
+ * transactions, compaction): then only the position moves.
+ */
 export interface PartitionBatch extends TopicPartition {
   readonly records: readonly KafkaRecord[]
-  /** Where the fetch after this one begins. */
+  /** Where the batch after this one begins. */
   readonly nextOffset: number
   /** The offset after the newest record of the partition, for lag. */
   readonly highWatermark: number
@@ -43,6 +51,12 @@ export interface PartitionRange extends TopicPartition {
   readonly latest: number
 }
 
+/** The offset that a partition should go on at is not in its log. */
+export interface OutOfRange extends PartitionRange {
+  readonly offset: number
+  readonly generation: number
+}
+
 /** The consuming side. Every promise may be rejected with an AppError, which ends `consume` with it. */
 export interface KafkaHandler {
   /**
@@ -52,8 +66,13 @@ export interface KafkaHandler {
   assigned(partitions: readonly Assignment[]): Promise<readonly (TopicPartition & { readonly offset: number })[]>
   /** Partitions that this member owns no more: nothing more of them will come until they are assigned again. */
   revoked(partitions: readonly TopicPartition[]): void
-  /** Takes a batch over at once. Whoever has enough says so with `pause`. */
+  /** Takes a batch over at once. Whoever has enough says so with `pause`; nothing more comes of the partition from then on until `resume`. */
   batch(batch: PartitionBatch): void
+  /**
+   * The log was truncated, recreated or deleted up to beyond the offset (retention): nothing comes of the partition until `seek` says where to go
+   * on. Called again only after another `seek` outside of the log.
+   */
+  outOfRange(at: OutOfRange): void
   /** The connection or the group is lost and tried again by itself, or back: for logs and readiness. `text` is one sentence for people, without secrets. */
   status(status: { readonly isConnected: boolean; readonly text: string }): void
 }
@@ -69,11 +88,14 @@ export interface KafkaDriver {
   readonly name: KafkaDriverName
   /**
    * Connects, subscribes and delivers until `signal` is aborted, then leaves the group and resolves. Reconnects by itself with growing delay. Rejects with an
-   * AppError only where trying again cannot help (wrong credentials or certificate, unknown topic, a broker too old): one sentence with the next step.
+   * AppError only where trying again cannot help (wrong credentials or certificate, unknown topic, no permission, a broker too old, no Kafka at all):
+   * one sentence with the next step, from kafka-problems.ts, so that all drivers say the same. A topic that is deleted later is waited for, and told by
+   * `status`. Partitions are revoked before `consume` ends.
    */
   consume(handler: KafkaHandler, signal: AbortSignal): Promise<void>
-  /** Goes on at another offset; batches fetched before are void and not delivered any more. */
+  /** Goes on at another offset; batches fetched before are void and not delivered any more. Without effect on partitions that are not assigned. */
   seek(at: TopicPartition & { readonly offset: number }): void
+  /** Lasts until `resume` or until the partition is revoked: every assignment begins unpaused. Heartbeats go on. */
   pause(partitions: readonly TopicPartition[]): void
   resume(partitions: readonly TopicPartition[]): void
   /** Tells the group how far it is, for lag monitoring only. Failures are swallowed. */
@@ -116,6 +138,10 @@ export interface KafkaOptions {
   readonly instanceId?: string
   /** Bytes of one fetch per partition at most; a single larger record still comes. Default 1 MiB. */
   readonly partitionBytes?: number
+  /** Topics that no pattern takes: the dead-letter topic. The broker's internal topics are never taken. */
+  readonly excludedTopics?: readonly string[]
+  /** How often new topics and partitions are looked for. Default 30 s. Shorter: found earlier; longer: fewer requests. */
+  readonly topicRefreshMs?: number
   /** How long the group waits for a silent member. Default 30 s. */
   readonly sessionTimeoutMs?: number
 }
