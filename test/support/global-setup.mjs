@@ -5,4 +5,6 @@ import { join } from 'node:path'
 
 export default function prepare() {
   process.env.FLOWFENCE_TEST_FOLDER ??= mkdtempSync(join(tmpdir(), 'flowfence-test-'))
+  // The Kafka broker of the run must not outlive it.
+  process.env.FLOWFENCE_TEST_PID = String(process.pid)
 }

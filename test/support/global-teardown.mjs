@@ -1,7 +1,8 @@
-/** Stops the server of this test run, if any test file started it, and removes its folder. */
+/** Stops the PostgreSQL server and the Kafka broker of this test run, if any test file started them, and removes its folder. */
 import { chmodSync, existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { startEmbedded } from '../../src/store/db/embedded.ts'
+import { endSharedBroker } from './kafka/shared-broker.ts'
 
 export default async function stop() {
   const folder = process.env.FLOWFENCE_TEST_FOLDER
@@ -12,5 +13,6 @@ export default async function stop() {
     const server = await startEmbedded({ folder, isThrowaway: true })
     await server.stop()
   }
+  await endSharedBroker()
   rmSync(folder, { recursive: true, force: true })
 }
