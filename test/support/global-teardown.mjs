@@ -2,7 +2,6 @@
 import { chmodSync, existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { startEmbedded } from '../../src/store/db/embedded.ts'
-import { endSharedBroker } from './kafka/shared-broker.ts'
 
 export default async function stop() {
   const folder = process.env.FLOWFENCE_TEST_FOLDER
@@ -13,6 +12,9 @@ export default async function stop() {
     const server = await startEmbedded({ folder, isThrowaway: true })
     await server.stop()
   }
-  await endSharedBroker()
+  if (existsSync(join(folder, 'kafka-broker.json'))) {
+    const { endSharedBroker } = await import('./kafka/shared-broker.ts')
+    await endSharedBroker()
+  }
   rmSync(folder, { recursive: true, force: true })
 }

@@ -69,6 +69,13 @@ export function topicName(prefix = 'flows'): string {
   return `${prefix}-${randomUUID().slice(0, 13)}`
 }
 
+/** A token for SASL OAUTHBEARER as the brokers of the tests take it: unsigned. */
+export function oauthToken({ subject = 'flowfence', lifetimeS = 3600 } = {}): string {
+  const nowS = Math.floor(Date.now() / 1000)
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  return `${part({ alg: 'none' })}.${part({ sub: subject, iat: nowS + Math.min(lifetimeS, 0) - 1, exp: nowS + lifetimeS })}.`
+}
+
 export function describeKafka(name: string, fn: () => void): void {
   describeIf(given.length > 0, name, fn)
 }
