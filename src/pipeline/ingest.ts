@@ -39,6 +39,7 @@ import { replayLetters } from './replay-letters.ts'
 import type { ReplayOptions, ReplayReport } from './replay-letters.ts'
 import { LiveHistory } from './live-history.ts'
 import { findResumePoint } from './resume-point.ts'
+import type { ResumePoint } from './resume-point.ts'
 import { retain } from './retain.ts'
 
 /**
@@ -106,6 +107,16 @@ export interface ContentOptions {
   readonly signal?: AbortSignal
 }
 
+/** How a source is stored from a point on. */
+export interface FromOptions {
+  /** Counts what several calls store. */
+  readonly report: IngestReport
+  /** Told after every stored batch. */
+  readonly onProgress?: () => void
+  /** Stops between two batches. */
+  readonly signal?: AbortSignal
+}
+
 /** One message of a stream; `null` is a tombstone. */
 export interface StreamValue {
   readonly bytes: Buffer | null
@@ -135,6 +146,8 @@ export interface Ingester {
    * stays, and the same content again goes on after it. AppError `conflict` when the same content is stored twice at once.
    */
   ingestContent(content: OpenedSource, options: ContentOptions): Promise<IngestReport>
+  /** Stores what a source holds behind a point, batch after batch; flows of any time. Nothing is folded. */
+  ingestFrom(source: OpenedSource, point: ResumePoint, options: FromOptions): Promise<void>
   /** Stores messages of a stream in one transaction; flows older than 8 days or more than an hour ahead are rejected. */
   ingestValues(batch: ValueBatch): Promise<IngestReport>
   /** Reads complete dead letters again: what is accepted now is stored and its letter removed. */
@@ -196,6 +209,12 @@ class DatabaseIngester implements Ingester {
       if (error instanceof AppError && error.code === 'conflict') return this.storeBody(chunks, digest, options)
       throw error
     }
+  }
+
+  async ingestFrom(source: OpenedSource, point: ResumePoint, { report, onProgress, signal }: FromOptions): Promise<void> {
+    await withRetry(() => this.state.refresh(), this.options.retry)
+    const { writer, normalizer } = this
+    await ingestStream(source, point, { writer, normalizer, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal, onProgress })
   }
 
   async ingestValues({ source, values, kind, positions }: ValueBatch): Promise<IngestReport> {

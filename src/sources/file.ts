@@ -11,13 +11,12 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { AppError } from '../core/base/app-error.ts'
+import { errorCode, messageOf, unreadable } from './file-errors.ts'
+import { firstLine, isRecordLine, lineSourceId, withoutBlankLines } from './first-line.ts'
 import type { OpenedSource } from './source.ts'
 
 /** Larger: fewer system calls, but more parsed records alive at once, which the garbage collector pays for: 256 KiB costs 15 % more time in all. */
 const CHUNK_BYTES = 65_536
-/** A first line longer than this names the file by this much of it. */
-const MAX_FIRST_LINE = 1_048_576
-const NEWLINE = 10
 
 /** Opens one input. Throws AppError `input-unreadable` or `bad-encoding` naming the path and the next step. */
 export async function openFile(path: string): Promise<OpenedSource> {
@@ -54,7 +53,8 @@ export async function openStream(input: AsyncIterable<Buffer | string>): Promise
   }
 }
 
-function isGzip(head: Buffer): boolean {
+/** Gzip by its first two bytes. */
+export function isGzip(head: Buffer): boolean {
   return head.length >= 2 && head[0] === 0x1f && head[1] === 0x8b
 }
 
@@ -89,33 +89,11 @@ async function identify(path: string): Promise<{ sourceId: string; sizeBytes: nu
     if (line === undefined) {
       head = withoutBlankLines(Buffer.concat([head, chunk]))
       line = firstLine(head)
-      if (line !== undefined && isRecordLine(line)) return { sourceId: `file:${sha256(line).slice(0, 16)}`, sizeBytes: await sizeOf(path) }
+      if (line !== undefined && isRecordLine(line)) return { sourceId: lineSourceId(line), sizeBytes: await sizeOf(path) }
     }
     whole.update(chunk)
   }
   return { sourceId: `content:${whole.digest('hex')}`, sizeBytes }
-}
-
-/** `bytes` from the first line on that is not blank. */
-function withoutBlankLines(bytes: Buffer): Buffer {
-  let start = 0
-  for (let newline = bytes.indexOf(NEWLINE); newline >= 0; newline = bytes.indexOf(NEWLINE, start)) {
-    if (bytes.toString('latin1', start, newline).trim() !== '') break
-    start = newline + 1
-  }
-  return bytes.subarray(start)
-}
-
-/** The first line once it is complete; cut at MAX_FIRST_LINE. */
-function firstLine(head: Buffer): Buffer | undefined {
-  const newline = head.indexOf(NEWLINE)
-  if (newline >= 0) return head.subarray(0, newline)
-  return head.length > MAX_FIRST_LINE ? head.subarray(0, MAX_FIRST_LINE) : undefined
-}
-
-function isRecordLine(line: Buffer): boolean {
-  const text = line.toString('utf8').replace(/^\ufeff/, '').trim()
-  return !text.startsWith('[') && text !== '{'
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -125,10 +103,6 @@ async function sizeOf(path: string): Promise<number> {
   } finally {
     await file.close()
   }
-}
-
-function sha256(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 async function digestOf(chunks: AsyncIterable<Buffer>): Promise<{ digest: string; sizeBytes: number }> {
@@ -150,7 +124,7 @@ async function* readFrom(path: string, name: string, fromOffset: number): AsyncG
 }
 
 /** Decompresses a file of one or several gzip members. */
-async function* gunzip(path: string, name: string): AsyncGenerator<Buffer> {
+export async function* gunzip(path: string, name: string): AsyncGenerator<Buffer> {
   const input = createReadStream(path, { highWaterMark: CHUNK_BYTES })
   const output = createGunzip({ chunkSize: CHUNK_BYTES })
   // `pipe` does not forward errors of the reading end.
@@ -168,7 +142,8 @@ async function* gunzip(path: string, name: string): AsyncGenerator<Buffer> {
   }
 }
 
-async function* skipBytes(chunks: AsyncIterable<Buffer>, count: number): AsyncGenerator<Buffer> {
+/** What follows the first `count` bytes. */
+export async function* skipBytes(chunks: AsyncIterable<Buffer>, count: number): AsyncGenerator<Buffer> {
   let left = count
   for await (const chunk of chunks) {
     if (left >= chunk.length) left -= chunk.length
@@ -177,26 +152,4 @@ async function* skipBytes(chunks: AsyncIterable<Buffer>, count: number): AsyncGe
       left = 0
     }
   }
-}
-
-const NEXT_STEPS: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist; check the path',
-  EACCES: 'may not be read by this user; grant read permission',
-  EPERM: 'may not be read by this user; grant read permission',
-  EISDIR: 'is a folder; name the files in it',
-  EMFILE: 'cannot be opened: too many open files; raise the limit (ulimit -n)',
-}
-
-function unreadable(name: string, error: unknown): AppError {
-  const code = errorCode(error)
-  const step = NEXT_STEPS[code] ?? `cannot be read (${messageOf(error)})`
-  return new AppError('input-unreadable', `${name} ${step}.`, { cause: error, at: name })
-}
-
-function errorCode(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : ''
-}
-
-function messageOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error)
 }
