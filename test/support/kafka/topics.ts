@@ -1,12 +1,13 @@
 /**
- * Topics and messages for tests, over a listener without security. Messages are written by @platformatic/kafka, which compresses by libraries of
- * its own; a topic with the setting `compression.type` has its messages compressed by the broker, as a Java producer would.
+ * Topics and messages for tests, over a listener without security. Messages are written by kafkajs, which finds new leaders when brokers die;
+ * compressed ones by @platformatic/kafka, which has the codecs. A topic with the setting `compression.type` has its messages compressed by the
+ * broker, as a Java producer would.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Producer } from '@platformatic/kafka'
 import type { CompressionAlgorithmValue } from '@platformatic/kafka'
 import { Kafka, logLevel } from 'kafkajs'
-import type { Admin } from 'kafkajs'
+import type { Admin, Message } from 'kafkajs'
 
 export interface TopicOptions {
   readonly partitions?: number
@@ -47,7 +48,9 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   const kafka = new Kafka({ clientId: 'flowfence-test', brokers: [...brokers], logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()
-  let producer: Producer | undefined
+  const producer = kafka.producer({ allowAutoTopicCreation: false, retry: { retries: 30, maxRetryTime: 1000 } })
+  await producer.connect()
+  let compressor: Producer | undefined
   return {
     admin,
     create: async (topic, { partitions = 1, replicas = 1, config = {} } = {}) => {
@@ -68,24 +71,38 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
       await until(`Topic ${topic} is not deleted`, async () => !(await admin.listTopics()).includes(topic))
     },
     produce: async (topic, messages, { partition = 0, compression = 'none' } = {}) => {
-      producer ??= new Producer({ clientId: 'flowfence-test', bootstrapBrokers: [...brokers], retries: 20, retryDelay: 250 })
-      const { offsets = [] } = await producer.send({
-        acks: -1,
-        compression,
-        messages: messages.map((message) => toMessage(topic, partition, message)),
+      const complete = messages.map((message) => typeof message === 'string' || Buffer.isBuffer(message) ? { value: message } : message)
+      if (compression === 'none') {
+        const [written] = await producer.send({ topic, acks: -1, messages: complete.map((message) => forKafkajs(message, partition)) })
+        return Number(written?.baseOffset ?? -1)
+      }
+      compressor ??= new Producer({ clientId: 'flowfence-test', bootstrapBrokers: [...brokers], retries: 20, retryDelay: 250 })
+      const { offsets = [] } = await compressor.send({
+        acks: -1, compression, messages: complete.map((message) => forPlatformatic(message, topic, partition)),
       })
       return Number(offsets[0]?.offset ?? -1n)
     },
     close: async () => {
-      await producer?.close()
+      await compressor?.close()
+      await producer.disconnect()
       await admin.disconnect()
     },
   }
 }
 
-function toMessage(topic: string, partition: number, message: TestMessage | Buffer | string): Parameters<Producer['send']>[0]['messages'][number] {
-  if (typeof message === 'string' || Buffer.isBuffer(message)) return { topic, partition, value: Buffer.from(message) }
-  const { key, value, headers, timestampMs } = message
+function forKafkajs({ key, value, headers, timestampMs }: TestMessage, partition: number): Message {
+  return {
+    partition,
+    key: key ?? null,
+    value,
+    ...(headers !== undefined && { headers }),
+    ...(timestampMs !== undefined && { timestamp: String(timestampMs) }),
+  }
+}
+
+type PlatformaticMessage = Parameters<Producer['send']>[0]['messages'][number]
+
+function forPlatformatic({ key, value, headers, timestampMs }: TestMessage, topic: string, partition: number): PlatformaticMessage {
   return {
     topic,
     partition,
