@@ -11,6 +11,7 @@ import { AppError } from '../core/base/app-error.ts'
 import { formatTimeUs } from '../core/base/time.ts'
 import { buildHistory } from '../core/cluster/build-history.ts'
 import type { GrowingHistory, HistoryOptions } from '../core/cluster/build-history.ts'
+import type { ObjectVersion } from '../core/cluster/object-version.ts'
 import { buildSnapshot } from '../core/cluster/build-snapshot.ts'
 import { joinSpans, momentsAround, noEdits, planDeleted, planNewestState, planOlderState, planSet } from '../core/cluster/plan-versions.ts'
 import type { StoredVersion, VersionEdits } from '../core/cluster/plan-versions.ts'
@@ -60,6 +61,9 @@ export interface StateReport {
   readonly isKnown: boolean
   readonly problems: readonly StateProblem[]
 }
+
+/** Spans in which everything was known, and the last moment that anything is known of. */
+export type Confirmed = Pick<HistoryOptions, 'spans' | 'headUs'>
 
 export interface HistoryRange {
   readonly sinceUs?: number
@@ -170,16 +174,22 @@ function reportOf(atUs: number, read: ReadObjects, edits: VersionEdits<PlacedObj
 
 /** Who was who in a range of time; without bounds, in all that is stored. Memory is linear in the versions of that range. */
 export async function loadHistory(database: Queryable, clusterId: number, range: HistoryRange = {}): Promise<GrowingHistory> {
+  const { versions, confirmed } = await loadVersions(database, clusterId, range)
+  return buildHistory(versions, confirmed)
+}
+
+/** What a history is built from: the versions that say something about a range, and how far they are confirmed. */
+export async function loadVersions(database: Queryable, clusterId: number, range: HistoryRange = {}): Promise<{ versions: ObjectVersion[]; confirmed: Confirmed }> {
   const { spans, headUs } = await loadConfirmed(database, clusterId)
   const { sinceUs } = range
   const known = sinceUs === undefined ? undefined : spans.findLast((s) => s.fromUs <= sinceUs)
   const fromUs = sinceUs === undefined ? undefined : known === undefined ? FIRST_US : Math.min(known.untilUs, sinceUs)
   const versions = await selectVersions(database, { clusterId, sinceUs: fromUs, untilUs: range.untilUs })
-  return buildHistory(versions, { spans, headUs })
+  return { versions, confirmed: { spans, headUs } }
 }
 
 /** Up to when, and in which spans, the stored state is known. */
-export async function loadConfirmed(database: Queryable, clusterId: number): Promise<Pick<HistoryOptions, 'spans' | 'headUs'>> {
+export async function loadConfirmed(database: Queryable, clusterId: number): Promise<Confirmed> {
   const head = await selectStateHead(database, clusterId)
   const spans = joinSpans((await selectStateSpans(database, clusterId)).filter((s) => s.isComplete))
   return { spans, headUs: head?.confirmedUntilUs ?? -Infinity }

@@ -1,16 +1,12 @@
 import { AppError } from '../core/base/app-error.ts'
-import type { Normalizer } from '../core/normalize/normalizer.ts'
-import { createDecoder } from '../decode/decode-chunk.ts'
-import { createFastPath } from '../decode/fast-path.ts'
-import type { Decoder } from '../decode/decode-chunk.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import type { PositionStep } from '../store/write/advance-position.ts'
 import type { BatchWriter, StoredBatch } from './batch-writer.ts'
 import { CollectedRecords } from './collected-records.ts'
-import type { TimeBounds } from './collected-records.ts'
-import type { ReadBytes } from './dead-letters.ts'
+import type { DecodeLane, ReadBlock } from './decode-pool.ts'
 import { addStored } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
+import type { TimeBounds } from './record-collector.ts'
 import { positionFingerprint } from './resume-point.ts'
 import type { ResumePoint } from './resume-point.ts'
 
@@ -18,10 +14,15 @@ import type { ResumePoint } from './resume-point.ts'
 const BATCH_BYTES = 48 << 20
 /** Edge-window rows per transaction at most, for inputs of long connections: a flow of a day makes 289. About 500 bytes each. */
 const BATCH_WINDOW_ROWS = 250_000
+/** Bytes sent to a thread at once. More: less cost per byte; fewer: batches of more even size. */
+const PIECE_BYTES = 1 << 20
+/** Pieces sent ahead: one is decoded while the next one waits, and what they gave is taken. */
+const PIECES_AHEAD = 3
 
 export interface StreamContext {
   readonly writer: BatchWriter
-  readonly normalizer: Normalizer
+  /** Where the stream is decoded. */
+  readonly lane: DecodeLane
   readonly report: IngestReport
   readonly batchRecords: number
   /** Told after every stored batch. */
@@ -29,9 +30,7 @@ export interface StreamContext {
   /** Stops between two batches; what was stored stays stored. */
   readonly signal: AbortSignal | undefined
   /** Flows outside are rejected; without, any time is taken. */
-  readonly bounds?: TimeBounds | undefined
-  /** The source's bytes, for dead letters of flows outside of the bounds. */
-  readonly readBytes?: ReadBytes
+  readonly bounds: TimeBounds | undefined
 }
 
 /**
@@ -42,36 +41,49 @@ export async function ingestStream(source: OpenedSource, from: ResumePoint, cont
   await new StreamRun(source, from, context).run()
 }
 
+/** Names streams within a process. */
+let streams = 0
+
 /** Reading pauses while a full batch waits for the one before: at most one is being stored while the next one is decoded. */
 class StreamRun {
   private readonly source: OpenedSource
   private readonly point: ResumePoint
   private readonly context: StreamContext
-  private readonly decoder: Decoder
-  private collected: CollectedRecords
+  private readonly stream = streams++
+  private collected = new CollectedRecords()
   private batchBytes = 0
   private bytesRead: number
   private position: PositionStep['from']
   private records: number
   private inFlight: Promise<void> = Promise.resolve()
+  /** Chunks not sent yet, and what was sent and not taken yet. */
+  private piece: Buffer<ArrayBuffer>[] = []
+  private pieceBytes = 0
+  private readonly sent: Promise<readonly ReadBlock[]>[] = []
 
   constructor(source: OpenedSource, point: ResumePoint, context: StreamContext) {
     this.source = source
     this.point = point
     this.context = context
-    this.decoder = createDecoder({ startOffset: point.startByte, isFinished: source.isFinished, fastPath: createFastPath(context.normalizer) })
     this.bytesRead = point.startByte
     this.position = point.stored
     this.records = point.startRecords
-    this.collected = this.newBatch()
   }
 
   async run(): Promise<void> {
+    const { lane, batchRecords, bounds } = this.context
+    const { stream, source: { name, isFinished }, point: { startByte } } = this
+    await lane.request({ kind: 'open-stream', stream, start: { file: name, startByte, isFinished, bounds, maxRecords: batchRecords } })
     try {
-      for await (const chunk of this.source.chunks(this.point.startByte)) await this.read(chunk)
-      for (const item of this.decoder.end()) this.collected.add(item)
+      for await (const chunk of this.source.chunks(startByte)) await this.read(chunk)
+      await this.send()
+      while (this.sent.length > 0) await this.takeOldest()
+      await this.take(await lane.request({ kind: 'end-stream', stream }))
       await this.inFlight
       await this.store(this.collected, true)
+    } catch (error) {
+      lane.request({ kind: 'end-stream', stream }).catch(() => undefined)
+      throw error
     } finally {
       // After a failure elsewhere, a commit under way is waited for, so that nothing runs on behind the caller's back.
       await this.inFlight.catch(() => undefined)
@@ -85,8 +97,31 @@ class StreamRun {
     this.bytesRead += chunk.length
     this.batchBytes += chunk.length
     this.context.report.bytes += chunk.length
-    for (const item of this.decoder.push(chunk)) {
-      this.collected.add(item)
+    this.pieceBytes += chunk.length
+    this.piece.push(this.context.lane.isThread ? owned(chunk) : chunk as Buffer<ArrayBuffer>)
+    // In place, a chunk is decoded before the next one may overwrite it.
+    if (!this.context.lane.isThread || this.pieceBytes >= PIECE_BYTES) await this.send()
+  }
+
+  private async send(): Promise<void> {
+    if (this.piece.length === 0) return
+    const request = this.context.lane.request({ kind: 'push', stream: this.stream, chunks: this.piece })
+    // Whoever takes it gets the failure; until then it must not count as unhandled.
+    request.catch(() => undefined)
+    this.piece = []
+    this.pieceBytes = 0
+    this.sent.push(request)
+    while (this.sent.length >= (this.context.lane.isThread ? PIECES_AHEAD : 1)) await this.takeOldest()
+  }
+
+  private async takeOldest(): Promise<void> {
+    const blocks = await this.sent.shift()
+    if (blocks !== undefined) await this.take(blocks)
+  }
+
+  private async take(blocks: readonly ReadBlock[]): Promise<void> {
+    for (const { block, rows } of blocks) {
+      this.collected.add(block, rows)
       if (this.collected.records >= this.context.batchRecords || this.collected.windowRows >= BATCH_WINDOW_ROWS) await this.flush()
     }
     if (this.batchBytes >= BATCH_BYTES) await this.flush()
@@ -94,8 +129,7 @@ class StreamRun {
 
   private async flush(): Promise<void> {
     const collected = this.collected
-    collected.finish()
-    this.collected = this.newBatch()
+    this.collected = new CollectedRecords()
     this.batchBytes = 0
     await this.inFlight
     this.inFlight = this.store(collected, false)
@@ -120,9 +154,12 @@ class StreamRun {
     addStored(this.context.report, stored, collected)
     this.context.onProgress?.()
   }
+}
 
-  private newBatch(): CollectedRecords {
-    const { normalizer, bounds, readBytes } = this.context
-    return new CollectedRecords({ normalizer, file: this.source.name, bounds, ...(readBytes !== undefined && { readBytes }) })
-  }
+/** The same bytes in memory of their own, so that they can be given away. */
+function owned(chunk: Buffer): Buffer<ArrayBuffer> {
+  if (chunk.byteLength === chunk.buffer.byteLength) return chunk as Buffer<ArrayBuffer>
+  const copy = Buffer.allocUnsafeSlow(chunk.byteLength)
+  chunk.copy(copy)
+  return copy
 }

@@ -13,14 +13,7 @@
  */
 import { createHash } from 'node:crypto'
 import { AppError } from '../core/base/app-error.ts'
-import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
 import { createNormalizer } from '../core/normalize/normalizer.ts'
-import type { Normalizer } from '../core/normalize/normalizer.ts'
-import { createDecoder } from '../decode/decode-chunk.ts'
-import type { FastPath } from '../decode/decode-chunk.ts'
-import { createFastPath } from '../decode/fast-path.ts'
-import { decodeValue } from '../decode/decode-value.ts'
-import type { DecodedItem } from '../decode/item-list.ts'
 import { openFile } from '../sources/file.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import { withRetry } from '../store/db/database.ts'
@@ -30,11 +23,16 @@ import type { PositionStep } from '../store/write/advance-position.ts'
 import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { LimitOptions } from './cluster-limits.ts'
-import { CollectedRecords, timeBounds } from './collected-records.ts'
-import type { ReadBytes } from './dead-letters.ts'
+import { ClusterLanes } from './cluster-lanes.ts'
+import { CollectedRecords } from './collected-records.ts'
+import type { DecodePool } from './decode-pool.ts'
+import { historyOf, packValues } from './decode-work.ts'
+import type { LaneOptions } from './decode-work.ts'
 import { addInputError, addStored, addTotals, emptyReport } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import { ingestStream } from './ingest-stream.ts'
+import { timeBounds } from './record-collector.ts'
+import type { TimeBounds } from './record-collector.ts'
 import { replayLetters } from './replay-letters.ts'
 import type { ReplayOptions, ReplayReport } from './replay-letters.ts'
 import { LiveHistory } from './live-history.ts'
@@ -56,8 +54,16 @@ export interface IngesterOptions {
   readonly podCidrs?: readonly string[]
   /** See NormalizerOptions. */
   readonly ownWorkloads?: readonly string[]
-  /** Resolves addresses and names instead of the cluster state that the store holds. */
-  readonly history?: ClusterHistory
+  /** Objects of a cluster state for which a person vouches: they resolve addresses and names instead of the state that the store holds. */
+  readonly vouched?: readonly unknown[] | undefined
+  /** What the source is bound to wins: records that claim another cluster are rejected(foreign-cluster). Default false: the claim is not looked at. */
+  readonly isBound?: boolean
+  /** Names by which the cluster's own records may call it, beside `cluster`. */
+  readonly clusterAliases?: readonly string[]
+  /** Threads that decode, shared by all ingesters; without it, decoding runs in place. */
+  readonly decodePool?: DecodePool | undefined
+  /** False: only aggregates are stored, no raw flows. Default true. */
+  readonly keepsFlows?: boolean | undefined
   /** Flows of any age come, so all of the stored cluster state is read; otherwise that of the last 9 days. */
   readonly isAnyAge?: boolean
   /** The service's clock, microseconds. */
@@ -101,8 +107,6 @@ export interface BodyOptions {
 export interface ContentOptions {
   /** As for a body. */
   readonly isBackfill?: boolean
-  /** The content's bytes, for dead letters. */
-  readonly readBytes: ReadBytes
   /** Stops between two batches; the same content again goes on from there. */
   readonly signal?: AbortSignal
 }
@@ -134,6 +138,13 @@ export interface ValueBatch {
   readonly positions?: readonly PositionStep[]
 }
 
+interface ReadValues extends Omit<ValueBatch, 'positions' | 'kind'> {
+  readonly kind: 'protobuf' | undefined
+  readonly maxLineBytes?: number | undefined
+  readonly isBackfill?: boolean | undefined
+  readonly isBody?: boolean
+}
+
 /** Stores flow logs of one cluster. One per process and cluster: it remembers identities and recent digests. */
 export interface Ingester {
   readonly clusterId: number
@@ -156,31 +167,27 @@ export interface Ingester {
 
 /** Makes the cluster known. The schema must be migrated. */
 export async function createIngester(database: Database, options: IngesterOptions): Promise<Ingester> {
-  const { cluster, history, isAnyAge = false, nowUs } = options
-  const clusterId = await ensureCluster(database, cluster)
-  const live = new LiveHistory(database, clusterId, { nowUs, isUnbounded: isAnyAge })
-  const normalizer = createNormalizer({
-    cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [], history: history === undefined ? live.current : () => history,
-  })
-  return new DatabaseIngester(database, { clusterId, normalizer, state: live }, options)
+  return new DatabaseIngester(database, await ensureCluster(database, options.cluster), options)
 }
 
 class DatabaseIngester implements Ingester {
   readonly clusterId: number
   private readonly database: Database
-  private readonly normalizer: Normalizer
   private readonly options: IngesterOptions
   private readonly state: LiveHistory
+  private readonly lanes: ClusterLanes
   private readonly writer: BatchWriter
+  private readonly laneOptions: LaneOptions
 
-  constructor(database: Database, of: { clusterId: number; normalizer: Normalizer; state: LiveHistory }, options: IngesterOptions) {
-    const { clusterId } = of
+  constructor(database: Database, clusterId: number, options: IngesterOptions) {
+    const { cluster, podCidrs = [], ownWorkloads = [], isBound = false, clusterAliases = [], nowUs } = options
     this.database = database
     this.clusterId = clusterId
-    this.normalizer = of.normalizer
-    this.state = of.state
     this.options = options
-    this.writer = new BatchWriter(database, clusterId, { nowUs: options.nowUs, retry: options.retry ?? {}, limits: options.limits })
+    this.state = new LiveHistory(database, clusterId, { nowUs, isUnbounded: options.isAnyAge ?? false, vouched: options.vouched })
+    this.laneOptions = { cluster, podCidrs, ownWorkloads, isBound, clusterAliases }
+    this.lanes = new ClusterLanes(options.decodePool, this.laneOptions, this.state)
+    this.writer = new BatchWriter(database, clusterId, { nowUs, retry: options.retry ?? {}, limits: options.limits, keepsFlows: options.keepsFlows })
   }
 
   async ingestFiles(paths: readonly string[], options: FileOptions = {}): Promise<IngestReport> {
@@ -198,41 +205,36 @@ class DatabaseIngester implements Ingester {
   }
 
   async ingestBody(body: Buffer | AsyncIterable<Buffer>, options: BodyOptions): Promise<IngestReport> {
-    const chunks = await readBody(body, options.maxBytes)
-    const hash = createHash('sha256')
-    for (const chunk of chunks) hash.update(chunk)
-    const digest = hash.digest()
+    const bytes = await readBody(body, options.maxBytes)
+    const digest = createHash('sha256').update(bytes).digest()
     try {
-      return await this.storeBody(chunks, digest, options)
+      return await this.storeBody(bytes, digest, options)
     } catch (error) {
       // The same body was sent twice at once and the other one won: now it is known.
-      if (error instanceof AppError && error.code === 'conflict') return this.storeBody(chunks, digest, options)
+      if (error instanceof AppError && error.code === 'conflict') return this.storeBody(bytes, digest, options)
       throw error
     }
   }
 
-  async ingestFrom(source: OpenedSource, point: ResumePoint, { report, onProgress, signal }: FromOptions): Promise<void> {
+  async ingestFrom(source: OpenedSource, point: ResumePoint, options: FromOptions): Promise<void> {
     await withRetry(() => this.state.refresh(), this.options.retry)
-    const { writer, normalizer } = this
-    await ingestStream(source, point, { writer, normalizer, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal, onProgress })
+    await this.stream(source, point, options)
   }
 
-  async ingestValues({ source, values, kind, positions }: ValueBatch): Promise<IngestReport> {
-    await withRetry(() => this.state.refresh(), this.options.retry)
+  async ingestValues(batch: ValueBatch): Promise<IngestReport> {
+    const { source, values, positions, kind } = batch
+    const { collected, bytes } = await this.readValues({ source, values, kind })
     const report = emptyReport()
-    const collected = new CollectedRecords({ normalizer: this.normalizer, file: source, bounds: timeBounds(this.options.nowUs()) })
-    const fastPath = createFastPath(this.normalizer)
-    for (const { bytes, offset } of values) {
-      report.bytes += bytes?.length ?? 0
-      for (const item of decodeValue(bytes ?? NO_BYTES, { fastPath, ...(kind !== undefined && { kind }) })) collected.add(item, offset)
-    }
+    report.bytes = bytes
     addStored(report, await this.writer.store(collected, { source, positions: positions ?? [] }), collected)
     return report
   }
 
   async replayLetters(options: ReplayOptions = {}): Promise<ReplayReport> {
     await withRetry(() => this.state.refresh(true), this.options.retry)
-    const { database, clusterId, writer, normalizer } = this
+    const history = historyOf(this.state.source)
+    const normalizer = createNormalizer({ ...this.laneOptions, history: () => history })
+    const { database, clusterId, writer } = this
     return replayLetters({ database, clusterId, writer, normalizer, nowUs: this.options.nowUs, retry: this.options.retry ?? {} }, options)
   }
 
@@ -241,14 +243,10 @@ class DatabaseIngester implements Ingester {
     await withRetry(() => this.state.refresh(), this.options.retry)
     const point = await withRetry(() => findResumePoint(this.database, this.clusterId, content), this.options.retry)
     if (point.startRecords > 0 || point.isComplete) await this.countKnown(report, content.name, point.startRecords)
-    if (point.isComplete) {
-      report.bytes = content.sizeBytes
-      return report
+    if (!point.isComplete) {
+      const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
+      await this.stream(content, point, { report, bounds, ...(options.signal !== undefined && { signal: options.signal }) })
     }
-    await ingestStream(content, point, {
-      writer: this.writer, normalizer: this.normalizer, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal: options.signal, onProgress: undefined,
-      bounds: options.isBackfill === true ? undefined : timeBounds(this.options.nowUs()), readBytes: options.readBytes,
-    })
     report.bytes = content.sizeBytes
     return report
   }
@@ -261,35 +259,46 @@ class DatabaseIngester implements Ingester {
       if (point.startRecords > 0 || point.isComplete) await this.countKnown(report, source.name, point.startRecords)
       if (point.isComplete) return
       const before = report.bytes
-      await ingestStream(source, point, {
-        writer: this.writer, normalizer: this.normalizer, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal: options.signal,
-        onProgress: () => options.onProgress?.(progressOf(source, point.startByte + report.bytes - before, report)),
+      await this.stream(source, point, {
+        report, onProgress: () => options.onProgress?.(progressOf(source, point.startByte + report.bytes - before, report)),
+        ...(options.signal !== undefined && { signal: options.signal }),
       })
     } finally {
       await source.close()
     }
   }
 
-  private async storeBody(chunks: readonly Buffer[], digest: Buffer, options: BodyOptions): Promise<IngestReport> {
+  private async stream(source: OpenedSource, point: ResumePoint, { report, onProgress, signal, bounds }: FromOptions & { bounds?: TimeBounds | undefined }): Promise<void> {
+    const lane = await this.lanes.laneFor(source.sizeBytes - point.startByte)
+    await ingestStream(source, point, { writer: this.writer, lane, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal, onProgress, bounds })
+  }
+
+  private async storeBody(bytes: Buffer, digest: Buffer, options: BodyOptions): Promise<IngestReport> {
     const report = emptyReport()
-    for (const chunk of chunks) report.bytes += chunk.length
+    report.bytes = bytes.length
+    const { source, kind, maxLineBytes, isBackfill } = options
     const known = await selectContentRecords(this.database, this.clusterId, digest)
     if (known !== undefined) {
-      await this.countKnown(report, options.source, known)
+      await this.countKnown(report, source, known)
       return report
     }
-    await withRetry(() => this.state.refresh(), this.options.retry)
-    const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
-    const readBytes = (start: number, end: number): Buffer => bytesOf(chunks, start, end)
-    const collected = new CollectedRecords({ normalizer: this.normalizer, file: options.source, bounds, readBytes })
-    for (const items of decodeBody(chunks, options, createFastPath(this.normalizer))) {
-      for (const item of items) collected.add(item)
-      if (collected.windowRows > BODY_WINDOW_ROWS) {
-        throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
-      }
+    const { collected } = await this.readValues({ source, values: [{ bytes, offset: 0 }], kind, maxLineBytes, isBackfill, isBody: true })
+    if (collected.windowRows > BODY_WINDOW_ROWS) {
+      throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
     }
-    addStored(report, await this.writer.store(collected, { source: options.source, content: { digest, records: collected.records } }), collected)
+    addStored(report, await this.writer.store(collected, { source, content: { digest, records: collected.records } }), collected)
     return report
+  }
+
+  private async readValues(of: ReadValues): Promise<{ collected: CollectedRecords; bytes: number }> {
+    await withRetry(() => this.state.refresh(), this.options.retry)
+    const { source, values, kind, maxLineBytes, isBackfill, isBody } = of
+    const bounds = isBackfill === true ? undefined : timeBounds(this.options.nowUs())
+    const packed = packValues(values, { source, kind, maxLineBytes, bounds, isBody })
+    const lane = await this.lanes.laneFor(packed.bytes.length)
+    const collected = new CollectedRecords()
+    for (const { block, rows } of await lane.request({ kind: 'values', values: packed })) collected.add(block, rows)
+    return { collected, bytes: packed.ends.at(-1) ?? 0 }
   }
 
   /** Records that an earlier run stored and this one did not decode: all of them count as duplicates, under the format `unread`. */
@@ -299,34 +308,11 @@ class DatabaseIngester implements Ingester {
   }
 }
 
-const NO_BYTES = Buffer.alloc(0)
-
-/** The items of a body, a chunk's at a time. */
-function* decodeBody(chunks: readonly Buffer[], { kind, maxLineBytes }: BodyOptions, fastPath: FastPath): Generator<DecodedItem[]> {
-  if (kind === 'protobuf') {
-    yield decodeValue(Buffer.concat(chunks), { kind })
-    return
-  }
-  const decoder = createDecoder({ isFinished: true, fastPath, ...(maxLineBytes !== undefined && { maxLineBytes }) })
-  for (const chunk of chunks) yield decoder.push(chunk)
-  yield decoder.end()
-}
-
-/** The bytes from one offset to another of what comes in chunks. */
-function bytesOf(chunks: readonly Buffer[], start: number, end: number): Buffer {
-  let at = 0
-  return Buffer.concat(chunks.flatMap((chunk) => {
-    const from = at
-    at += chunk.length
-    return from < end && at > start ? [chunk.subarray(Math.max(0, start - from), end - from)] : []
-  }))
-}
-
 function progressOf(source: OpenedSource, bytes: number, report: IngestReport): IngestProgress {
   return { file: source.name, sizeBytes: source.sizeBytes, bytes, records: report.received }
 }
 
-async function readBody(body: Buffer | AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer[]> {
+async function readBody(body: Buffer | AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of Buffer.isBuffer(body) ? [body] : body) {
@@ -335,5 +321,5 @@ async function readBody(body: Buffer | AsyncIterable<Buffer>, maxBytes: number):
     // Chunks may be reused by the stream that gave them.
     chunks.push(Buffer.isBuffer(body) ? chunk : Buffer.from(chunk))
   }
-  return chunks
+  return chunks.length === 1 ? chunks[0] as Buffer : Buffer.concat(chunks)
 }

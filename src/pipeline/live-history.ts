@@ -1,12 +1,11 @@
 /** The cluster's history as a running service uses it: read anew when the stored state has changed. */
 import { US_PER_DAY, US_PER_SECOND } from '../core/base/time.ts'
-import { NO_HISTORY } from '../core/cluster/cluster-history.ts'
-import type { ClusterHistory } from '../core/cluster/cluster-history.ts'
-import type { GrowingHistory } from '../core/cluster/build-history.ts'
 import type { Database } from '../store/db/database.ts'
 import { selectStateHead } from '../store/read/select-cluster-state.ts'
 import type { StateHead } from '../store/read/select-cluster-state.ts'
-import { loadConfirmed, loadHistory } from './cluster-state.ts'
+import { loadConfirmed, loadVersions } from './cluster-state.ts'
+import type { Confirmed } from './cluster-state.ts'
+import type { HistorySource } from './decode-work.ts'
 
 /** Flows come up to 8 days late. */
 const LOOK_BACK_US = 9 * US_PER_DAY
@@ -17,13 +16,16 @@ export interface LiveHistoryOptions {
   readonly nowUs: () => number
   /** Everything that is stored, for files of any age; a service reads the last 9 days. */
   readonly isUnbounded?: boolean
+  /** Objects for which a person vouches, instead of what is stored. */
+  readonly vouched?: readonly unknown[] | undefined
 }
 
 export class LiveHistory {
   readonly #database: Database
   readonly #clusterId: number
   readonly #options: LiveHistoryOptions
-  #history: GrowingHistory | undefined
+  #source: HistorySource | undefined
+  #confirmed: Confirmed | undefined
   #known: StateHead | undefined
   #readAtUs = -Infinity
   #reading: Promise<void> | undefined
@@ -32,13 +34,22 @@ export class LiveHistory {
     this.#database = database
     this.#clusterId = clusterId
     this.#options = options
+    if (options.vouched !== undefined) this.#source = { kind: 'vouched', objects: options.vouched }
   }
 
-  /** What was known at the last `refresh`. */
-  readonly current = (): ClusterHistory => this.#history ?? NO_HISTORY
+  /** What was known at the last `refresh`: another object when there was news. */
+  get source(): HistorySource | undefined {
+    return this.#source
+  }
+
+  /** How far it is confirmed, when that has grown since `source` was read. */
+  get confirmed(): Confirmed | undefined {
+    return this.#confirmed
+  }
 
   /** Looks for news, at most every 10 seconds unless `isNow`. Callers at once share one look. */
   refresh(isNow = false): Promise<void> {
+    if (this.#options.vouched !== undefined) return Promise.resolve()
     if (this.#reading !== undefined) return this.#reading
     if (!isNow && this.#options.nowUs() - this.#readAtUs < PAUSE_US) return Promise.resolve()
     this.#reading = this.#read().finally(() => { this.#reading = undefined })
@@ -50,9 +61,11 @@ export class LiveHistory {
     const head = await selectStateHead(this.#database, this.#clusterId)
     if (head !== undefined && head.revision === this.#known?.revision) {
       // A watch's word that nothing changed costs next to nothing.
-      if (head.confirmedUntilUs !== this.#known.confirmedUntilUs) this.#history?.confirm(await loadConfirmed(this.#database, this.#clusterId))
+      if (head.confirmedUntilUs !== this.#known.confirmedUntilUs) this.#confirmed = await loadConfirmed(this.#database, this.#clusterId)
     } else if (head !== undefined) {
-      this.#history = await loadHistory(this.#database, this.#clusterId, this.#options.isUnbounded === true ? {} : { sinceUs: nowUs - LOOK_BACK_US })
+      const range = this.#options.isUnbounded === true ? {} : { sinceUs: nowUs - LOOK_BACK_US }
+      this.#source = { kind: 'stored', ...await loadVersions(this.#database, this.#clusterId, range) }
+      this.#confirmed = undefined
     }
     this.#known = head
     this.#readAtUs = nowUs

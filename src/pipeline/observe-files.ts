@@ -18,7 +18,8 @@ import { createDecoder } from '../decode/decode-chunk.ts'
 import { createFastPath } from '../decode/fast-path.ts'
 import { openFile } from '../sources/file.ts'
 import type { OpenedSource } from '../sources/source.ts'
-import { CollectedRecords } from './collected-records.ts'
+import { FlowBlockReader, FlowView } from '../core/flow/flow-block.ts'
+import { RecordCollector } from './record-collector.ts'
 import { addCoverage, addInputError, addInputErrors, addTotals, emptyReport, OutcomeCounts } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import type { ObservedTraffic } from './observed-traffic.ts'
@@ -66,12 +67,16 @@ class Observation {
   private readonly normalizer
   private readonly batch = new EdgeBatch()
   private readonly networks = new PodNetworks()
+  private readonly collector: RecordCollector
+  private readonly reader = new FlowBlockReader()
+  private readonly view = new FlowView()
   private digests = new DigestSet()
   private olderDigests = new DigestSet()
 
   constructor(options: ObserveOptions) {
     this.options = options
     this.normalizer = createNormalizer({ cluster: options.cluster, podCidrs: options.podCidrs ?? [], ownWorkloads: options.ownWorkloads ?? [], history: () => options.history ?? NO_HISTORY })
+    this.collector = new RecordCollector(this.normalizer)
   }
 
   async read(path: string): Promise<void> {
@@ -109,11 +114,13 @@ class Observation {
   }
 
   private add(source: OpenedSource, items: ReturnType<ReturnType<typeof createDecoder>['push']>): void {
-    const collected = new CollectedRecords({ normalizer: this.normalizer, file: source.name, bounds: undefined })
-    for (const item of items) collected.add(item)
-    collected.finish()
+    for (const item of items) this.collector.add(item, { file: source.name, bounds: undefined })
+    const collected = this.collector.take()
     const counts = new OutcomeCounts()
-    for (const flow of collected.flows) {
+    const rows = this.reader.read(collected.flows)
+    const flow = this.view
+    for (let i = 0; i < rows.length; i++) {
+      rows.show(i, flow)
       if (!this.isInRange(flow)) {
         counts.add(flow.format, 'ignored', 'outside-range')
         continue
@@ -124,7 +131,7 @@ class Observation {
       this.batch.add(flow)
       this.networks.add(flow)
     }
-    addTotals(this.report, [...counts.list(), ...collected.problems.list()])
+    addTotals(this.report, [...counts.list(), ...collected.problems])
     addCoverage(this.report, collected.coverage)
     addInputErrors(this.report, collected.inputErrors)
   }

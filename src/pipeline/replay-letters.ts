@@ -10,6 +10,7 @@
  */
 import { AppError } from '../core/base/app-error.ts'
 import type { Rejection } from '../core/flow/flow-record.ts'
+import { FlowBlockReader } from '../core/flow/flow-block.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
 import { withRetry } from '../store/db/database.ts'
@@ -17,8 +18,9 @@ import type { Database, RetryOptions } from '../store/db/database.ts'
 import { countDeadLetters, selectReadableLetters } from '../store/read/select-dead-letters.ts'
 import type { DeadLetter, DeadLetterFilter } from '../store/read/select-dead-letters.ts'
 import type { BatchWriter } from './batch-writer.ts'
-import { CollectedRecords, timeBounds } from './collected-records.ts'
-import type { TimeBounds } from './collected-records.ts'
+import { CollectedRecords } from './collected-records.ts'
+import { RecordCollector, timeBounds } from './record-collector.ts'
+import type { CollectedBlock, TimeBounds } from './record-collector.ts'
 import { addInputError, addStored, addTotals, emptyReport } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 
@@ -93,15 +95,19 @@ const TOO_MANY = 'too-many-identities'
 
 async function storeLetters(letters: readonly DeadLetter[], context: ReplayContext, options: ReplayOptions, report: ReplayReport): Promise<void> {
   const bounds = options.isBackfill === true ? undefined : timeBounds(context.nowUs())
-  const accepted = new CollectedRecords({ normalizer: context.normalizer, file: LETTERS_SOURCE, bounds: undefined })
+  const accepted = new CollectedRecords()
+  const collector = new RecordCollector(context.normalizer)
+  const reader = new FlowBlockReader()
   const settled: string[] = []
   const refused: Refused[] = []
   for (const letter of letters) {
-    const read = readLetter(letter, context.normalizer, bounds)
-    if ('rejection' in read) {
+    const read = readLetter(letter, collector, bounds)
+    // Also of a refused letter: later blocks build upon the ends that came with it.
+    const rows = reader.read(read.block.flows)
+    if (read.rejection !== undefined) {
       refused.push({ letter, rejection: read.rejection })
     } else {
-      accepted.merge(read.collected)
+      accepted.add(read.block, rows)
       settled.push(letter.id)
     }
   }
@@ -119,13 +125,13 @@ async function refuse(refused: readonly Refused[], context: ReplayContext, repor
 }
 
 /** The records of a letter, or the first refusal. Ages are judged only where the age was what was wrong. */
-function readLetter(letter: DeadLetter, normalizer: Normalizer, bounds: TimeBounds | undefined): { collected: CollectedRecords } | { rejection: Refused['rejection'] } {
+function readLetter(letter: DeadLetter, collector: RecordCollector, bounds: TimeBounds | undefined): { block: CollectedBlock; rejection?: Refused['rejection'] } {
   const isAged = letter.reason === 'too-late' || letter.reason === 'in-future'
-  const collected = new CollectedRecords({ normalizer, file: letter.source, bounds: isAged ? bounds : undefined })
+  const options = { file: letter.source, bounds: isAged ? bounds : undefined }
   const decoder = createDecoder()
-  for (const item of [...decoder.push(Buffer.from(`${letter.sample}\n`)), ...decoder.end()]) collected.add(item)
-  const first = collected.rejections[0]
-  if (first !== undefined) return { rejection: { format: first.format as Rejection['format'], code: first.reason as Rejection['code'], detail: first.detail } }
-  collected.finish()
-  return { collected }
+  for (const item of [...decoder.push(Buffer.from(`${letter.sample}\n`)), ...decoder.end()]) collector.add(item, options)
+  const block = collector.take()
+  const first = block.rejections[0]
+  if (first !== undefined) return { block, rejection: { format: first.format as Rejection['format'], code: first.reason as Rejection['code'], detail: first.detail } }
+  return { block }
 }

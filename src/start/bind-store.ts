@@ -5,7 +5,9 @@ import type { Store } from '../deliver/cli/context.ts'
 import { readIngestStatus } from '../pipeline/ingest-status.ts'
 import type { LimitOptions } from '../pipeline/cluster-limits.ts'
 import { saveClusterState, summarizeState } from '../pipeline/cluster-state.ts'
+import { followFiles } from '../pipeline/follow-files.ts'
 import { createIngester } from '../pipeline/ingest.ts'
+import { ingestReceived } from '../pipeline/ingest-received.ts'
 import type { Ingesters } from '../pipeline/ingesters.ts'
 import { versionIdentityMap } from '../pipeline/identity-map.ts'
 import { observeStore } from '../pipeline/observed-traffic.ts'
@@ -30,10 +32,16 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     versionIdentityMap: (cluster, map) => versionIdentityMap(database, map, { cluster, nowUs: nowUs() }),
     saveRecommendation: (cluster, document) => save(database, cluster, document),
     saveState: async ({ cluster, atUs, ...state }) => saveClusterState(database, await ensureCluster(database, cluster), { ...state, atUs: atUs ?? nowUs(), source: 'cluster-state' }),
-    ingestFiles: async ({ paths, cluster, history, onProgress }) => {
+    ingestFiles: async ({ paths, cluster, vouched, onProgress }) => {
       const ingester = await createIngester(database, {
-        cluster, isAnyAge: true, ...(history === undefined ? {} : { history }), podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
+        cluster, isAnyAge: true, vouched, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
       return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
+    },
+    followFiles: async ({ cluster, ...request }) => {
+      const onRetry = (error: unknown): void => request.onNotice(`The database failed and is tried again: ${error instanceof Error ? error.message : String(error)}`)
+      const ingester = await createIngester(database, {
+        cluster, isAnyAge: true, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs, retry: { onRetry } })
+      return followFiles(database, ingester, { ...request, nowUs, signal: options.signal })
     },
     replayLetters: async ({ cluster, reason, isBackfill }) => {
       const ingester = await createIngester(database, { cluster: (await findCluster(database, cluster)).name, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
@@ -62,11 +70,11 @@ async function save(database: Database, cluster: string, document: Recommendatio
 
 /** The service's view of an opened database. Bodies go to the cluster of who sent them, cluster state to the service's own one. */
 export function bindApiStore(
-  database: Database, { ingesters, cluster: own }: { ingesters: Ingesters; cluster: string }, { maxBodyBytes, labelRules }: { maxBodyBytes: number; labelRules: LabelRulesConfig },
+  database: Database, { ingesters, cluster: own }: { ingesters: Ingesters; cluster: string }, { labelRules, signal }: { labelRules: LabelRulesConfig; signal: AbortSignal },
 ): ApiStore {
   return {
     observe: (query) => observeStore(database, { ...query, labelRules }),
-    ingestBody: async ({ cluster, chunks, ...rest }) => (await ingesters.of(cluster)).ingestBody(iterate(chunks), { source: 'http', maxBytes: maxBodyBytes, ...rest }),
+    ingestBody: async ({ cluster, body, ...rest }) => ingestReceived(await ingesters.of(cluster), body, { ...rest, signal }),
     savedRecommendations: async ({ cluster, limit, before }) => selectRecommendations(database, { clusterId: (await findCluster(database, cluster)).id, limit, before }),
     savedRecommendation: async ({ cluster, id }) => selectRecommendation(database, { clusterId: (await findCluster(database, cluster)).id, id }),
     ingestStatus: async ({ cluster, ...query }) => readIngestStatus(database, { ...query, cluster: await findCluster(database, cluster), nowUs: nowUs() }),
@@ -75,11 +83,6 @@ export function bindApiStore(
     stateSummary: async () => summarizeState(database, (await ingesters.of(own)).clusterId),
     checkReadiness: () => checkReadiness(database),
   }
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- the ingester reads an async iterable; these chunks are there already
-async function* iterate(chunks: readonly Buffer[]): AsyncGenerator<Buffer> {
-  yield* chunks
 }
 
 async function checkReadiness(database: Database): Promise<readonly ReadinessCheck[]> {

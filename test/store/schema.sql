@@ -75,46 +75,33 @@ table external_peers column protocol text not null
 table external_peers column side text not null
 table external_peers column observed_verdict text not null
 table external_peers column ip text collate C not null
+table flow_ends column cluster_id integer not null
+table flow_ends column id bigint not null
+table flow_ends column identity_id bigint not null
+table flow_ends column last_day date not null
+table flow_ends column ip text not null
+table flow_ends column pod text not null
+table flow_ends column node text not null
 table flows column last_at timestamp with time zone not null
-table flows column first_at timestamp with time zone not null
-table flows column received_at timestamp with time zone not null default now()
-table flows column initiator_id bigint not null
-table flows column responder_id bigint not null
-table flows column digest bigint not null
-table flows column flows bigint not null
+table flows column initiator_end bigint not null
+table flows column responder_end bigint not null
+table flows column lasted_us bigint not null
 table flows column cluster_id integer not null
-table flows column port integer not null
-table flows column initiator_port integer not null
-table flows column protocol text not null
-table flows column side text not null
-table flows column observed_verdict text not null
-table flows column orientation text not null
-table flows column format text not null
-table flows column initiator_ip text not null
-table flows column responder_ip text not null
-table flows column initiator_pod text not null
-table flows column responder_pod text not null
-table flows column node text not null
+table flows column flows integer not null
+table flows column port smallint not null
+table flows column initiator_port smallint not null
+table flows column facts smallint not null
+table flows column addresses bytea not null
 table flows_default column last_at timestamp with time zone not null
-table flows_default column first_at timestamp with time zone not null
-table flows_default column received_at timestamp with time zone not null default now()
-table flows_default column initiator_id bigint not null
-table flows_default column responder_id bigint not null
-table flows_default column digest bigint not null
-table flows_default column flows bigint not null
+table flows_default column initiator_end bigint not null
+table flows_default column responder_end bigint not null
+table flows_default column lasted_us bigint not null
 table flows_default column cluster_id integer not null
-table flows_default column port integer not null
-table flows_default column initiator_port integer not null
-table flows_default column protocol text not null
-table flows_default column side text not null
-table flows_default column observed_verdict text not null
-table flows_default column orientation text not null
-table flows_default column format text not null
-table flows_default column initiator_ip text not null
-table flows_default column responder_ip text not null
-table flows_default column initiator_pod text not null
-table flows_default column responder_pod text not null
-table flows_default column node text not null
+table flows_default column flows integer not null
+table flows_default column port smallint not null
+table flows_default column initiator_port smallint not null
+table flows_default column facts smallint not null
+table flows_default column addresses bytea not null
 table identities column cluster_id integer not null
 table identities column id bigint not null
 table identities column key text not null
@@ -202,6 +189,7 @@ constraint clusters clusters_pkey PRIMARY KEY (id)
 constraint content_digests content_digests_pkey PRIMARY KEY (cluster_id, digest)
 constraint coverage_events coverage_events_pkey PRIMARY KEY (cluster_id, at, type, node, lost, detail)
 constraint external_overflows external_overflows_pkey PRIMARY KEY (cluster_id, day_start, initiator_id, responder_id, protocol, port, initiator_port)
+constraint flow_ends flow_ends_pkey PRIMARY KEY (cluster_id, id)
 constraint identities identities_pkey PRIMARY KEY (cluster_id, id)
 constraint identity_maps identity_maps_content_key UNIQUE (cluster_id, content_digest)
 constraint identity_maps identity_maps_pkey PRIMARY KEY (cluster_id, version)
@@ -239,6 +227,7 @@ index CREATE UNIQUE INDEX clusters_pkey ON public.clusters USING btree (id)
 index CREATE UNIQUE INDEX content_digests_pkey ON public.content_digests USING btree (cluster_id, digest)
 index CREATE UNIQUE INDEX coverage_events_pkey ON public.coverage_events USING btree (cluster_id, at, type, node, lost, detail)
 index CREATE UNIQUE INDEX external_overflows_pkey ON public.external_overflows USING btree (cluster_id, day_start, initiator_id, responder_id, protocol, port, initiator_port)
+index CREATE UNIQUE INDEX flow_ends_pkey ON public.flow_ends USING btree (cluster_id, id)
 index CREATE UNIQUE INDEX identities_pkey ON public.identities USING btree (cluster_id, id)
 index CREATE UNIQUE INDEX identity_maps_content_key ON public.identity_maps USING btree (cluster_id, content_digest)
 index CREATE UNIQUE INDEX identity_maps_pkey ON public.identity_maps USING btree (cluster_id, version)

@@ -31,11 +31,6 @@ interface EdgeNode {
   days: Map<number, BottomAddresses> | undefined
 }
 
-/** How many windows a flow is present in: the rows that adding it makes at most. */
-export function presenceWindows(flow: FlowRecord): number {
-  return Math.min(Math.floor(flow.lastAtUs / WINDOW_US) - Math.floor(flow.firstAtUs / WINDOW_US), MAX_PRESENCE_WINDOWS) + 1
-}
-
 /** Groups flows by edge and window in memory. Not reusable: make a new one per batch. */
 export class EdgeBatch {
   private readonly numbers = new IdentityNumbers()

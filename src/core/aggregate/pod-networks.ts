@@ -23,7 +23,8 @@ export class PodNetworks {
     return [...this.networks].sort()
   }
 
-  private addEnd(identity: Identity, ip: string): void {
+  /** Adds an end's address if it is a pod. */
+  addEnd(identity: Identity, ip: string): void {
     if (identity.kind !== 'pod' || ip === '' || this.seen.has(ip)) return
     if (this.seen.size >= MAX_REMEMBERED) this.seen.clear()
     this.seen.add(ip)

@@ -1,5 +1,5 @@
 import type { Identity } from './identity.ts'
-import type { ObservedVerdict, Orientation, Protocol, Side } from './flow-record.ts'
+import type { FlowRecord, ObservedVerdict, Orientation, Protocol, Side } from './flow-record.ts'
 
 /** Orientation evidence as bits, so that merging is `or`; `unoriented` is 0. */
 export const ORIENTATION_BITS: Readonly<Record<Orientation, number>> = {
@@ -86,3 +86,8 @@ export const WINDOW_US = 300_000_000
 export const MAX_PRESENCE_WINDOWS = 288
 /** Distinct outside addresses kept exactly per edge and day; beyond, the sample with the smallest hashes and the flag `many`. */
 export const EXTERNAL_PEER_LIMIT = 10_000
+
+/** How many windows a flow is present in: the rows that adding it makes at most. */
+export function presenceWindows({ firstAtUs, lastAtUs }: Pick<FlowRecord, 'firstAtUs' | 'lastAtUs'>): number {
+  return Math.min(Math.floor(lastAtUs / WINDOW_US) - Math.floor(firstAtUs / WINDOW_US), MAX_PRESENCE_WINDOWS) + 1
+}

@@ -84,3 +84,8 @@ export function parseIdentityKey(key: string): Identity {
     workload: workload === null ? null : { kind: workload[0], name: workload[1] },
   })
 }
+
+/** An identity that another thread made, as one of this process' own. */
+export function adoptIdentity(identity: Identity): Identity {
+  return { ...identity, index: nextIndex++ }
+}

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
 import type { RecommendationDocument } from '../../core/generate/recommendation.ts'
 import type { IdentityMap } from '../../core/flow/identity-map.ts'
-import type { ClusterHistory } from '../../core/cluster/cluster-history.ts'
 import type { StateReport } from '../../pipeline/cluster-state.ts'
+import type { FollowRun } from '../../pipeline/follow-files.ts'
 import type { IngestProgress } from '../../pipeline/ingest.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
 import type { ReplayReport } from '../../pipeline/replay-letters.ts'
@@ -20,7 +20,9 @@ export interface Store {
   /** The version of an identity map; saves it where its content is new. */
   versionIdentityMap(cluster: string, map: IdentityMap): Promise<number>
   saveRecommendation(cluster: string, document: RecommendationDocument): Promise<void>
-  ingestFiles(request: { readonly paths: readonly string[]; readonly cluster: string; readonly history?: ClusterHistory; readonly onProgress: (progress: IngestProgress) => void }): Promise<IngestReport>
+  ingestFiles(request: { readonly paths: readonly string[]; readonly cluster: string; /** Objects of a cluster state for which the caller vouches. */ readonly vouched?: readonly unknown[]; readonly onProgress: (progress: IngestProgress) => void }): Promise<IngestReport>
+  /** Follows logs until the signal. */
+  followFiles(request: { readonly patterns: readonly string[]; readonly cluster: string; readonly onNotice: (text: string) => void }): Promise<FollowRun>
   /** Stores a full cluster state, of now unless told. */
   saveState(state: { readonly cluster: string; readonly atUs: number | undefined; readonly objects: readonly unknown[]; readonly hasUnread?: boolean }): Promise<StateReport>
   /** Reads dead letters again; see pipeline/replay-letters.ts. */

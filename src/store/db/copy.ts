@@ -82,6 +82,16 @@ export class CopyBuffer {
     this.bigint(timeUs - EPOCH_US)
   }
 
+  /** bytea: two short values, one after the other. */
+  bytes(first: Buffer, second: Buffer): void {
+    const length = first.length + second.length
+    this.reserve(4 + length)
+    this.word(length)
+    if (length === 0) return
+    for (let i = 0; i < first.length; i++) this.buffer[this.at++] = first[i] as number
+    for (let i = 0; i < second.length; i++) this.buffer[this.at++] = second[i] as number
+  }
+
   /** text. NUL, which PostgreSQL's text cannot hold, and halves of surrogate pairs become U+FFFD. */
   text(value: string): void {
     const length = value.length

@@ -1,7 +1,7 @@
 import { AppError } from '../../core/base/app-error.ts'
 import type { Identity } from '../../core/flow/identity.ts'
 import { storableKey, storableText } from '../db/copy.ts'
-import type { Transaction } from '../db/database.ts'
+import type { Queryable } from '../db/database.ts'
 import { identityId } from './identity-id.ts'
 
 /**
@@ -9,11 +9,11 @@ import { identityId } from './identity-id.ts'
  * AppError `internal`; two workloads are never merged silently. Rows are inserted in id order, so that batches which bring the
  * same new identities wait for each other instead of deadlocking.
  */
-export async function insertIdentities(tx: Transaction, clusterId: number, identities: readonly Identity[]): Promise<void> {
+export async function insertIdentities(database: Queryable, clusterId: number, identities: readonly Identity[]): Promise<void> {
   if (identities.length === 0) return
   const ids = identities.map((identity) => identityId(identity).text)
   const keys = identities.map((identity) => identity.key)
-  await tx.query(
+  await database.query(
     `insert into identities (cluster_id, id, key, kind, namespace, name, workload_kind, workload_name, label_quality, labels)
      select $1, id, key, kind, namespace, name, workload_kind, workload_name, label_quality, labels::jsonb
      from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
@@ -26,7 +26,7 @@ export async function insertIdentities(tx: Transaction, clusterId: number, ident
       identities.map((i) => i.labelQuality), identities.map(storableLabels),
     ],
   )
-  const { rows } = await tx.query<{ id: string, stored: string, given: string }>(
+  const { rows } = await database.query<{ id: string, stored: string, given: string }>(
     `select stored.id, stored.key as stored, given.key as given
      from unnest($2::bigint[], $3::text[]) as given (id, key) join identities as stored on stored.cluster_id = $1 and stored.id = given.id
      where stored.key <> given.key limit 1`,
@@ -43,9 +43,9 @@ function storableLabels(identity: Identity): string {
 }
 
 /** Notes the networks in which pod addresses were seen. */
-export async function insertPodNetworks(tx: Transaction, clusterId: number, networks: readonly string[]): Promise<void> {
+export async function insertPodNetworks(database: Queryable, clusterId: number, networks: readonly string[]): Promise<void> {
   if (networks.length === 0) return
-  await tx.query(
+  await database.query(
     `insert into pod_networks (cluster_id, network)
      select $1, network from unnest($2::text[]) as networks (network) order by network on conflict do nothing`,
     [clusterId, networks],

@@ -7,7 +7,6 @@ import type { NodeHour } from '../../core/aggregate/node-hours.ts'
 import { AppError } from '../../core/base/app-error.ts'
 import { compareText } from '../../core/base/order.ts'
 import type { CoverageEvent } from '../../core/flow/flow-record.ts'
-import type { Identity } from '../../core/flow/identity.ts'
 import type { CopyBuffer } from '../db/copy.ts'
 import { withRetry, withTransaction } from '../db/database.ts'
 import type { Database, RetryOptions, Transaction } from '../db/database.ts'
@@ -16,7 +15,6 @@ import type { ContentRow, PositionStep } from './advance-position.ts'
 import { appendEdgeWindows } from './append-edge-windows.ts'
 import { appendExternalPeers, markExternalOverflows } from './append-external-peers.ts'
 import { insertFlows } from './insert-flows.ts'
-import { insertIdentities, insertPodNetworks } from './insert-identities.ts'
 import { appendNodeHours } from './append-node-hours.ts'
 import { insertCoverageEvents, insertLimits, insertReceived, insertRejections, insertTotals } from './insert-ingest-records.ts'
 import type { LimitRow, ReceivedRow, RejectionRow, TotalRow } from './insert-ingest-records.ts'
@@ -37,9 +35,6 @@ export interface Batch {
   readonly clusterId: number
   readonly source: string
   readonly rows: BatchRows
-  /** Identities this process has not stored yet. */
-  readonly identities: readonly Identity[]
-  readonly podNetworks: readonly string[]
   readonly coverage: readonly CoverageEvent[]
   readonly nodeHours: readonly NodeHour[]
   readonly rejections: readonly RejectionRow[]
@@ -108,8 +103,6 @@ async function writeAll(tx: Transaction, batch: Batch): Promise<StoredRows> {
   await insertBatchRow(tx, batch)
   await insertCoverageEvents(tx, clusterId, batch.coverage)
   await markExternalOverflows(tx, clusterId, rows.overflows)
-  await insertPodNetworks(tx, clusterId, batch.podNetworks)
-  await insertIdentities(tx, clusterId, batch.identities)
   return { rejections }
 }
 

@@ -1,7 +1,6 @@
 import { Option } from 'commander'
 import { AppError } from '../../../core/base/app-error.ts'
 import { formatTimeUs } from '../../../core/base/time.ts'
-import { vouchedHistory } from '../../../core/cluster/build-history.ts'
 import type { DeadLetter, DeadLetterTotals } from '../../../store/read/select-dead-letters.ts'
 import { renderDeadLetters, replaySentence } from '../../render/dead-letter-text.ts'
 import { escapeText, renderJson } from '../../render/escape-text.ts'
@@ -11,6 +10,7 @@ import type { AddCommand } from '../command.ts'
 import type { CliContext, Store } from '../context.ts'
 import type { ExitCode } from '../exit-codes.ts'
 import { EXIT } from '../exit-codes.ts'
+import { startFollowStatus } from '../follow-status.ts'
 import { outputFlag, parseClusterFlag, parseMoment } from '../flags.ts'
 import { finishInput, readClusterState } from '../inputs.ts'
 import type { Output } from '../output.ts'
@@ -22,6 +22,7 @@ interface IngestFlags {
   readonly backfill?: boolean
   readonly clusterState?: readonly string[]
   readonly stateAt?: number
+  readonly follow?: boolean
   readonly deadLetters?: boolean
   readonly list?: boolean
   readonly reason?: string
@@ -43,6 +44,8 @@ export const ingestCommand: AddCommand = (program, context, finish) => {
     .option('--backfill', 'take flows of any age; files are always read so, only the service refuses flows older than 8 days')
     .option('--cluster-state <path...>', 'files or folders of Kubernetes objects: stored first, and taken as the state of the cluster during the flows of these files')
     .addOption(new Option('--state-at <time>', 'with --cluster-state: when that state was taken (default: now)').argParser(parseMoment(context.nowUs)))
+    .option('--follow', 'go on reading what is appended, like tail -F, until Ctrl-C: through rotation (renamed, compressed, copied and truncated); also folders and '
+      + 'globs, whose new files are taken as they appear; flows of any age are taken, as from all files')
     .option('--dead-letters', 'read records again that were refused before: what is accepted now is stored, the rest stays where it is')
     .option('--list', 'with --dead-letters: only show them, newest first')
     .option('--reason <code>', 'with --dead-letters: only those refused with this code, e.g. unknown-format')
@@ -53,12 +56,15 @@ Examples:
   flowfence ingest /var/run/cilium/hubble/events.log
   flowfence ingest --cluster prod day1.ndjson.gz day2.ndjson.gz -o json
   hubble observe -o jsonpb --last 10000 | flowfence ingest -
+  flowfence ingest --follow /var/run/cilium/hubble/events.log '/var/log/flows/*.log'
   flowfence ingest --dead-letters --reason unknown-format`)
     .action(async (paths: string[], flags: IngestFlags) => {
       checkFlags(paths, flags, context.nowUs())
       const store = await context.openStore()
       try {
-        finish(flags.deadLetters === true ? await readLetters(store, flags, context) : await ingestFiles(store, { paths, flags }, context))
+        if (flags.deadLetters === true) finish(await readLetters(store, flags, context))
+        else if (flags.follow === true) finish(await follow(store, { paths, flags }, context))
+        else finish(await ingestFiles(store, { paths, flags }, context))
       } finally {
         await store.close()
       }
@@ -70,10 +76,12 @@ function checkFlags(paths: readonly string[], flags: IngestFlags, nowUs: number)
   if (flags.stateAt !== undefined && flags.stateAt > nowUs) throw new AppError('usage', `--state-at ${formatTimeUs(flags.stateAt)} lies in the future: nobody knows the state of then.`)
   if (flags.deadLetters === true) {
     if (flags.clusterState !== undefined) throw new AppError('usage', '--cluster-state belongs to flow logs, not to --dead-letters.')
+    if (flags.follow === true) throw new AppError('usage', '--follow belongs to flow logs, not to --dead-letters.')
     if (paths.length > 0) throw new AppError('usage', '--dead-letters reads what the database holds; leave out the files.')
     return
   }
   if (flags.list === true || flags.reason !== undefined) throw new AppError('usage', '--list and --reason belong to --dead-letters.')
+  if (flags.follow === true && paths.includes('-')) throw new AppError('usage', '--follow reads files by name; standard input is read to its end without it.')
   if (paths.length > 0) return
   throw new AppError('usage', `Name at least one flow log, or - for standard input.${flags.clusterState === undefined ? '' : ' Name it before --cluster-state, which takes every path behind it.'}`)
 }
@@ -86,7 +94,7 @@ async function ingestFiles(store: Store, { paths, flags }: { paths: readonly str
   const progress = trackFiles(output, 'storing')
   try {
     const report = await store.ingestFiles({
-      paths, cluster, onProgress: progress.onProgress, ...(state === undefined ? {} : { history: vouchedHistory(state.objects) }),
+      paths, cluster, onProgress: progress.onProgress, ...(state === undefined ? {} : { vouched: state.objects }),
     })
     progress.stop()
     const counts = countsOf(report, 'files')
@@ -99,6 +107,27 @@ async function ingestFiles(store: Store, { paths, flags }: { paths: readonly str
     return finishInput([...(state?.inputErrors ?? []), ...report.inputErrors], { strict: flags.strict ?? false, isShown: false }, context)
   } finally {
     progress.stop()
+  }
+}
+
+/** Ends by Ctrl-C: that nothing came until then is no failure. */
+async function follow(store: Store, { paths, flags }: { paths: readonly string[]; flags: IngestFlags }, context: CliContext): Promise<ExitCode> {
+  const { output, settings } = context
+  const cluster = flags.cluster ?? settings.cluster
+  const state = await readClusterState(flags.clusterState, context)
+  if (state !== undefined) await saveState(store, { cluster, atUs: flags.stateAt, objects: state.objects, hasUnread: state.inputErrors.length > 0 }, output)
+  const status = startFollowStatus(output)
+  try {
+    const run = await store.followFiles({ patterns: paths, cluster, onNotice: (text) => status.note(`flowfence: ${escapeText(text)}`) })
+    status.show(run)
+    const report = await run.ended
+    status.stop()
+    const counts = countsOf(report, 'files')
+    if (flags.output === 'json') await output.result(renderJson(report))
+    else await output.result(`${ingestSentence(counts)}\n\n${renderIngestCounts(counts)}${renderCoverage(report.coverage)}`)
+    return finishInput([...(state?.inputErrors ?? []), ...report.inputErrors], { strict: flags.strict ?? false, isShown: false }, context)
+  } finally {
+    status.stop()
   }
 }
 

@@ -1,0 +1,173 @@
+/**
+ * Decoding on threads beside the one that stores, so that all cores work. A lane is a place where records of one cluster are read, with caches of its
+ * own; each stream keeps to one lane, and the lanes are spread over the threads. Without threads a lane works in place.
+ *
+ * Cost: a request costs about 30 microseconds beside its work, so callers send pieces of half a megabyte and more; what is posted is moved, not
+ * copied. Memory: what is in flight, and the caches of each lane.
+ */
+import { Worker } from 'node:worker_threads'
+import { AppError } from '../core/base/app-error.ts'
+import { FlowBlockReader } from '../core/flow/flow-block.ts'
+import type { FlowRows } from '../core/flow/flow-block.ts'
+import { adoptIdentity } from '../core/flow/identity.ts'
+import type { Identity } from '../core/flow/identity.ts'
+import { DecodeWork } from './decode-work.ts'
+import type { DecodeRequest, LaneBlock, LaneOptions } from './decode-work.ts'
+import type { ThreadAnswer, ThreadRequest } from './decode-thread.ts'
+
+export type LaneRequest = Exclude<DecodeRequest, { kind: 'open-lane' }>
+
+/** A block of a lane, and its flows as this thread reads them. */
+export interface ReadBlock {
+  readonly block: LaneBlock
+  readonly rows: FlowRows
+}
+
+/** Where records of one cluster are read. Requests are answered in order. */
+export interface DecodeLane {
+  /** Whether chunks are worth being gathered before they are sent; then they must be the sender's to give away. */
+  readonly isThread: boolean
+  /** Takes over the buffers of the request. Rejects only when the thread broke. */
+  request(request: LaneRequest): Promise<readonly ReadBlock[]>
+  close(): void
+}
+
+/** A lane that works in place, at once. */
+export function localLane(options: LaneOptions): DecodeLane {
+  const work = new DecodeWork(options)
+  const reader = new FlowBlockReader()
+  return {
+    isThread: false,
+    request: (request) => {
+      try {
+        return Promise.resolve(readBlocks(work.handle(request), reader))
+      } catch (error) {
+        return Promise.reject(error instanceof Error ? error : new Error(String(error)))
+      }
+    },
+    close: () => undefined,
+  }
+}
+
+function readBlocks(blocks: readonly LaneBlock[], reader: FlowBlockReader): ReadBlock[] {
+  return blocks.map((block) => ({ block, rows: reader.read(block.flows) }))
+}
+
+/** Threads that decode; they start when their first lane is opened. */
+export class DecodePool {
+  readonly #threads: DecodeThread[]
+
+  constructor(threads: number) {
+    this.#threads = Array.from({ length: threads }, () => new DecodeThread())
+  }
+
+  /** Threads of the pool. */
+  get size(): number {
+    return this.#threads.length
+  }
+
+  /** A lane on the thread that has the fewest; in place without threads. */
+  openLane(options: LaneOptions): DecodeLane {
+    const thread = [...this.#threads].sort((a, b) => a.lanes - b.lanes)[0]
+    return thread === undefined ? localLane(options) : thread.openLane(options)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.stop()))
+  }
+}
+
+interface Waiting {
+  /** Of the lane: its blocks are read in the order of the answers. */
+  readonly reader: FlowBlockReader
+  readonly resolve: (blocks: readonly ReadBlock[]) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Built and unbuilt, the thread's file lies beside this one. */
+const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './decode-thread.ts' : './decode-thread.js', import.meta.url)
+
+class DecodeThread {
+  lanes = 0
+  #worker: Worker | undefined
+  #nextId = 0
+  #nextLane = 0
+  readonly #waiting = new Map<number, Waiting>()
+
+  openLane(options: LaneOptions): DecodeLane {
+    this.lanes++
+    const lane = this.#nextLane++
+    const reader = new FlowBlockReader(identityAdopter())
+    const opened = this.#send({ lane, reader }, { kind: 'open-lane', options })
+    // A failure shows with the first real request.
+    opened.catch(() => undefined)
+    return {
+      isThread: true,
+      request: (request) => this.#send({ lane, reader }, request),
+      close: () => {
+        this.lanes--
+        this.#send({ lane, reader }, { kind: 'close-lane' }).catch(() => undefined)
+      },
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker?.terminate()
+  }
+
+  #send({ lane, reader }: { lane: number; reader: FlowBlockReader }, request: ThreadRequest['request']): Promise<readonly ReadBlock[]> {
+    const worker = this.#worker ??= this.#start()
+    const id = this.#nextId++
+    const answer = new Promise<readonly ReadBlock[]>((resolve, reject) => this.#waiting.set(id, { reader, resolve, reject }))
+    // What waits for an answer keeps the process running; an idle thread does not.
+    worker.ref()
+    worker.postMessage({ id, lane, request } satisfies ThreadRequest, buffersOf(request))
+    return answer
+  }
+
+  #start(): Worker {
+    const worker = new Worker(ENTRY, { name: 'decode' })
+    worker.on('message', (answer: ThreadAnswer) => this.#answer(answer))
+    worker.on('error', (error) => this.#fail(error))
+    worker.on('exit', () => this.#fail(new AppError('unavailable', 'The decoding thread ended.')))
+    return worker
+  }
+
+  #answer(answer: ThreadAnswer): void {
+    const waiting = this.#waiting.get(answer.id)
+    this.#waiting.delete(answer.id)
+    if (this.#waiting.size === 0) this.#worker?.unref()
+    if (waiting === undefined) return
+    if ('blocks' in answer) waiting.resolve(readBlocks(answer.blocks, waiting.reader))
+    else waiting.reject(new AppError('internal', `Decoding failed: ${answer.failure}`))
+  }
+
+  #fail(cause: unknown): void {
+    this.#worker = undefined
+    const error = cause instanceof AppError ? cause : new AppError('internal', `The decoding thread broke: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    for (const { reject } of this.#waiting.values()) reject(error)
+    this.#waiting.clear()
+  }
+}
+
+/** Buffers that are moved to the thread: those of their own; slices of a shared pool are copied. */
+function buffersOf(request: ThreadRequest['request']): ArrayBuffer[] {
+  const views = request.kind === 'push' ? request.chunks : request.kind === 'values' ? [request.values.bytes, request.values.ends, request.values.offsets] : []
+  return views.filter((view) => view.byteLength === view.buffer.byteLength).map((view) => view.buffer)
+}
+
+/** Identities of other threads that are remembered by key. More: fewer objects for one identity; fewer: less memory. */
+const MAX_ADOPTED = 400_000
+
+/** Makes equal identities of the lane's thread one object of this one. */
+function identityAdopter(): (identity: Identity) => Identity {
+  const known = new Map<string, Identity>()
+  return (identity) => {
+    const found = known.get(identity.key)
+    if (found !== undefined) return found
+    if (known.size >= MAX_ADOPTED) known.clear()
+    const adopted = adoptIdentity(identity)
+    known.set(adopted.key, adopted)
+    return adopted
+  }
+}
