@@ -31,8 +31,8 @@ export function loadConfig(env: Environment): ConfigResult {
 function textOf(env: Environment, name: string): string | undefined {
   const text = env[name]?.trim()
   if (text === undefined || text === '') return undefined
-  // Kubernetes sets FLOWFENCE_PORT=tcp://10.0.0.1:8080 in every pod when a Service is named "flowfence".
-  if (name === SETTINGS.port.name && text.startsWith('tcp://')) return undefined
+  // Kubernetes sets FLOWFENCE_PORT=tcp://10.0.0.1:8080 in every pod when a Service is named "flowfence", and the other for "flowfence-tls".
+  if ((name === SETTINGS.port.name || name === SETTINGS.tlsPort.name) && text.startsWith('tcp://')) return undefined
   return text
 }
 

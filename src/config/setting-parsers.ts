@@ -31,9 +31,12 @@ export function byteSize(min: number, max: number): Parse<number> {
   }
 }
 
+const CLUSTER_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/
+const KEY = /^[\x21-\x7e]{8,512}$/
+
 /** The name of a cluster: letters, digits, `.`, `_` and `-`, at most 253 characters. */
 export function clusterName(text: string): string {
-  if (!/^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(text)) {
+  if (!CLUSTER_NAME.test(text)) {
     throw new Error(`is "${text}", but a cluster name has letters, digits, ".", "_" and "-", begins and ends with a letter or digit, and has at most 253 characters.`)
   }
   return text
@@ -77,8 +80,36 @@ export function databaseUrl(text: string): Secret {
 }
 
 export function apiKey(text: string): Secret {
-  if (!/^[\x21-\x7e]{8,512}$/.test(text)) {
+  if (!KEY.test(text)) {
     throw new Error('must have 8 to 512 printable ASCII characters without spaces (32 random ones are good: "openssl rand -hex 16"). Its value is not shown.')
   }
   return new Secret(text)
+}
+
+/** Each `cluster=key`; a cluster may have several keys, so that one can be replaced while both are in use. */
+export function ingestKeyList(text: string): readonly { readonly cluster: string; readonly key: Secret }[] {
+  return listItems(text).map((item) => {
+    const at = item.indexOf('=')
+    const [cluster, key] = [item.slice(0, at), item.slice(at + 1)]
+    if (at < 1 || !CLUSTER_NAME.test(cluster) || !KEY.test(key)) {
+      throw new Error('must be a comma list of cluster=key, such as prod=KEY1,staging=KEY2; each key has 8 to 512 printable ASCII characters without spaces and commas. Its value is not shown.')
+    }
+    return { cluster, key: new Secret(key) }
+  })
+}
+
+/** Each `identity=cluster`; the identity may hold `=` itself. */
+export function ingestClientList(text: string): readonly { readonly identity: string; readonly cluster: string }[] {
+  return listItems(text).map((item) => {
+    const at = item.lastIndexOf('=')
+    const [identity, cluster] = [item.slice(0, Math.max(0, at)).trim(), item.slice(at + 1).trim()]
+    if (identity === '' || !CLUSTER_NAME.test(cluster)) {
+      throw new Error(`holds "${item}", but must be a comma list of identity=cluster, such as goldmane=prod,spiffe://example.org/emitter=staging.`)
+    }
+    return { identity, cluster }
+  })
+}
+
+function listItems(text: string): string[] {
+  return text.split(',').map((item) => item.trim()).filter((item) => item !== '')
 }

@@ -4,7 +4,7 @@
  * An empty variable counts as unset. Flags of a command win over variables.
  */
 import type { Parse } from './setting-parsers.ts'
-import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
+import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, ingestClientList, ingestKeyList, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
 import type { Secret } from './secret.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -29,6 +29,14 @@ export const SETTINGS = {
     name: 'FLOWFENCE_API_KEY', parse: apiKey, fallback: undefined, defaultText: 'none: only this machine may connect',
     effect: 'Key that every client of the service must present (Authorization: Bearer KEY, or X-API-Key: KEY). Needed to listen on anything but loopback.',
   } satisfies Setting<Secret | undefined>,
+  ingestKeys: {
+    name: 'FLOWFENCE_INGEST_KEYS', parse: ingestKeyList, fallback: [] as ReturnType<typeof ingestKeyList>, defaultText: 'none',
+    effect: 'Comma list of cluster=KEY: keys that may push flows of their cluster and nothing else, presented like FLOWFENCE_API_KEY. The binding wins over what records claim.',
+  } satisfies Setting<ReturnType<typeof ingestKeyList>>,
+  ingestClients: {
+    name: 'FLOWFENCE_INGEST_CLIENTS', parse: ingestClientList, fallback: [] as ReturnType<typeof ingestClientList>, defaultText: 'none',
+    effect: 'Comma list of IDENTITY=cluster: client certificates that may push flows of their cluster without a key, by common name, DNS name or URI, exactly. Needs FLOWFENCE_TLS_CLIENT_CA_FILE.',
+  } satisfies Setting<ReturnType<typeof ingestClientList>>,
   host: {
     name: 'FLOWFENCE_HOST', parse: hostName, fallback: '127.0.0.1', defaultText: '127.0.0.1',
     effect: 'Address the service listens on. Anything but loopback is refused unless FLOWFENCE_API_KEY is set.',
@@ -37,6 +45,22 @@ export const SETTINGS = {
     name: 'FLOWFENCE_PORT', parse: wholeNumber(0, 65_535), fallback: 8080, defaultText: '8080',
     effect: 'TCP port the service listens on; 0 takes a free one.',
   } satisfies Setting<number>,
+  tlsCertFile: {
+    name: 'FLOWFENCE_TLS_CERT_FILE', parse: (text: string) => text, fallback: undefined, defaultText: 'none: plain HTTP',
+    effect: 'PEM file of the certificate and its chain. With it FLOWFENCE_PORT speaks HTTPS only. It is read again when it changes; open connections go on.',
+  } satisfies Setting<string | undefined>,
+  tlsKeyFile: {
+    name: 'FLOWFENCE_TLS_KEY_FILE', parse: (text: string) => text, fallback: undefined, defaultText: 'none',
+    effect: 'PEM file of the private key of FLOWFENCE_TLS_CERT_FILE.',
+  } satisfies Setting<string | undefined>,
+  tlsClientCaFile: {
+    name: 'FLOWFENCE_TLS_CLIENT_CA_FILE', parse: (text: string) => text, fallback: undefined, defaultText: 'none: no client certificates',
+    effect: 'PEM file of the authorities that issue client certificates; those of FLOWFENCE_INGEST_CLIENTS may then push flows without a key.',
+  } satisfies Setting<string | undefined>,
+  tlsPort: {
+    name: 'FLOWFENCE_TLS_PORT', parse: wholeNumber(0, 65_535), fallback: undefined, defaultText: 'none: HTTPS on FLOWFENCE_PORT',
+    effect: 'TCP port for HTTPS beside plain HTTP on FLOWFENCE_PORT; 0 takes a free one.',
+  } satisfies Setting<number | undefined>,
   cluster: {
     name: 'FLOWFENCE_CLUSTER', parse: clusterName, fallback: 'default', defaultText: 'default',
     effect: 'Name of the cluster whose flows are ingested and read; it wins over what the records claim.',
@@ -51,15 +75,31 @@ export const SETTINGS = {
   } satisfies Setting<LogLevel | undefined>,
   bodyLimitBytes: {
     name: 'FLOWFENCE_BODY_LIMIT', parse: byteSize(1024, 1024 * MIB), fallback: 32 * MIB, defaultText: '32MiB',
-    effect: 'Largest request body after decompression, in bytes or as 32MiB; larger ones get 413. Up to this much memory per body that is ingested at the same time.',
+    effect: 'Largest document in a request (manifests, cluster state) after decompression, in bytes or as 32MiB; larger ones get 413. Up to this much memory per request.',
+  } satisfies Setting<number>,
+  ingestBodyLimitBytes: {
+    name: 'FLOWFENCE_INGEST_BODY_LIMIT', parse: byteSize(1024, 1024 * MIB), fallback: 256 * MIB, defaultText: '256MiB',
+    effect: 'Largest body of flow records after decompression; larger ones get 413. Bodies over 1 MiB wait in files, so memory does not grow with it. One protobuf message or OTLP request: 16MiB at most.',
   } satisfies Setting<number>,
   ingestConcurrency: {
     name: 'FLOWFENCE_INGEST_CONCURRENCY', parse: wholeNumber(1, 64), fallback: 4, defaultText: '4',
-    effect: 'Bodies ingested at the same time; further ones wait in line. More: more memory and database connections; fewer: longer waits.',
+    effect: 'Bodies stored at the same time (of those over 1 MiB two at most); further ones wait in line. More: more memory and database connections; fewer: longer waits.',
+  } satisfies Setting<number>,
+  ingestQueue: {
+    name: 'FLOWFENCE_INGEST_QUEUE', parse: wholeNumber(1, 10_000), fallback: 64, defaultText: '64',
+    effect: 'Received bodies that wait to be stored at most; beyond, clients get 429 with Retry-After. More: longer bursts are taken; fewer: clients hear sooner that they must slow down.',
+  } satisfies Setting<number>,
+  spoolDir: {
+    name: 'FLOWFENCE_SPOOL_DIR', parse: (text: string) => text, fallback: undefined, defaultText: 'the system\'s folder for temporary files',
+    effect: 'Folder where bodies over 1 MiB wait. Choose a disk: a folder in memory (tmpfs) costs memory.',
+  } satisfies Setting<string | undefined>,
+  spoolLimitBytes: {
+    name: 'FLOWFENCE_SPOOL_LIMIT', parse: byteSize(MIB, 1024 * 1024 * MIB), fallback: 1024 * MIB, defaultText: '1GiB',
+    effect: 'Bytes that waiting bodies may take in FLOWFENCE_SPOOL_DIR together; beyond, clients get 429.',
   } satisfies Setting<number>,
   requestTimeoutMs: {
     name: 'FLOWFENCE_REQUEST_TIMEOUT_MS', parse: wholeNumber(1000, 3_600_000), fallback: 120_000, defaultText: '120000',
-    effect: 'Milliseconds a client has to send a whole request; slower ones are cut off.',
+    effect: 'Milliseconds a client has to send a whole request; slower ones are answered 408 and cut off.',
   } satisfies Setting<number>,
   podCidrs: {
     name: 'FLOWFENCE_POD_CIDRS', parse: cidrList, fallback: [] as readonly string[], defaultText: 'none',

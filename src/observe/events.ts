@@ -7,7 +7,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 
 /** Files are ingested by commands, which have no metrics. */
-export type SourceKind = 'http'
+export type SourceKind = 'http' | 'hubble-relay' | 'goldmane'
 
 /** Types of coverage events, as in core/flow/flow-record.ts; those found from silence are told by the ingest status. */
 export type CoverageType = 'lost-events' | 'node-status' | 'sampling' | 'aggregation' | 'missing-node' | 'gap'
@@ -30,7 +30,17 @@ export interface RequestServed {
   readonly seconds: number
 }
 
-export type RefusalReason = 'host' | 'origin' | 'key'
+/**
+ * `key`: none or a wrong one. `client-certificate`: unknown authority or not valid now. `client-not-mapped`: of no cluster. `scope`: a credential for
+ * ingest elsewhere. `tls`: no common ground in the handshake.
+ */
+export type RefusalReason = 'host' | 'origin' | 'key' | 'client-certificate' | 'client-not-mapped' | 'scope' | 'tls'
+
+/** Kinds of credentials, never their names. */
+export type PrincipalKind = 'local' | 'api-key' | 'ingest-key' | 'client-certificate'
+
+/** `busy`: told to come again later. `refused`: wrong or too large. `failed`: not its fault. `left`: the client went away. */
+export type BodyOutcome = 'ingested' | 'busy' | 'refused' | 'failed' | 'left'
 
 export interface Events {
   recordsCounted(event: RecordsCounted): void
@@ -39,6 +49,13 @@ export interface Events {
   /** What a limit of the cluster held back: identities, dead letters, node names. */
   limitHit(event: { readonly limit: 'identities' | 'dead-letters' | 'nodes'; readonly records: number }): void
   bodyIngested(event: { readonly bytes: number; readonly seconds: number }): void
+  /** A pushed body was answered, whatever the answer. */
+  bodyAnswered(event: { readonly principal: PrincipalKind; readonly outcome: BodyOutcome }): void
+  /** Bodies being stored, and in line for it. */
+  queueChanged(event: { readonly running: number; readonly waiting: number }): void
+  /** What received bodies take. */
+  spoolChanged(event: { readonly memoryBytes: number; readonly diskBytes: number }): void
+  certificateLoaded(event: { readonly notAfterS: number }): void
   requestServed(event: RequestServed): void
   requestRefused(event: { readonly reason: RefusalReason }): void
   readinessChecked(event: { readonly isReady: boolean }): void
@@ -75,11 +92,18 @@ function createEvents(registry: Registry): Events {
   const bodySeconds = new Histogram({
     name: 'flowfence_ingest_body_seconds', help: 'Time from the first byte of a body to its commit.', buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 120], registers,
   })
+  const bodies = new Counter({
+    name: 'flowfence_ingest_bodies_total', help: 'Pushed bodies by kind of credential: ingested, busy (429), refused (other 4xx), failed (5xx), left (the client went away).',
+    labelNames: ['principal', 'outcome'], registers,
+  })
+  const queue = new Gauge({ name: 'flowfence_ingest_queue_bodies', help: 'Pushed bodies that are being stored (running) or in line for it (waiting).', labelNames: ['state'], registers })
+  const spool = new Gauge({ name: 'flowfence_ingest_spool_bytes', help: 'What received bodies take until they are stored.', labelNames: ['place'], registers })
+  const notAfter = new Gauge({ name: 'flowfence_tls_certificate_not_after_seconds', help: 'When the certificate in use ends, seconds since 1970; 0 without TLS.', registers })
   const requests = new Counter({ name: 'flowfence_http_requests_total', help: 'Requests answered.', labelNames: ['method', 'route', 'status'], registers })
   const requestSeconds = new Histogram({
     name: 'flowfence_http_request_seconds', help: 'Time to answer a request.', labelNames: ['route'], buckets: [0.005, 0.02, 0.1, 0.5, 2, 10, 60], registers,
   })
-  const refused = new Counter({ name: 'flowfence_http_refused_total', help: 'Requests refused: foreign Host header, foreign Origin, or missing or wrong key.', labelNames: ['reason'], registers })
+  const refused = new Counter({ name: 'flowfence_http_refused_total', help: 'Requests refused: foreign Host header, foreign Origin, missing or wrong key or client certificate, or a credential for ingest elsewhere.', labelNames: ['reason'], registers })
   const ready = new Gauge({ name: 'flowfence_ready', help: '1 when the last readiness check passed.', registers })
   return {
     recordsCounted({ source, format, outcome, reason, records }) {
@@ -100,6 +124,16 @@ function createEvents(registry: Registry): Events {
       bytes.inc(event.bytes)
       bodySeconds.observe(event.seconds)
     },
+    bodyAnswered: ({ principal, outcome }) => bodies.inc({ principal, outcome }),
+    queueChanged({ running, waiting }) {
+      queue.set({ state: 'running' }, running)
+      queue.set({ state: 'waiting' }, waiting)
+    },
+    spoolChanged({ memoryBytes, diskBytes }) {
+      spool.set({ place: 'memory' }, memoryBytes)
+      spool.set({ place: 'disk' }, diskBytes)
+    },
+    certificateLoaded: ({ notAfterS }) => notAfter.set(notAfterS),
     requestServed({ method, route, status, seconds }) {
       requests.inc({ method: METHODS.has(method) ? method : 'other', route, status: String(status) })
       requestSeconds.observe({ route }, seconds)

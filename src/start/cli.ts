@@ -53,7 +53,7 @@ function asksForHelp(argv: readonly string[]): boolean {
 function createContext(config: Config, output: Output, shutdown: Shutdown): CliContext {
   const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version
   const logger = (fallback: 'info' | 'warn'): Logger => createLogger({
-    level: config.logLevel ?? fallback, secrets: [config.apiKey, config.databaseUrl].flatMap((s) => (s === undefined ? [] : [s.reveal()])),
+    level: config.logLevel ?? fallback, secrets: [config.apiKey, config.databaseUrl, ...config.ingestKeys.map(({ key }) => key)].flatMap((s) => (s === undefined ? [] : [s.reveal()])),
   })
   const open = (commandLogger: Logger, patienceMs: number): Promise<OpenedDatabase> => openMigrated({
     databaseUrl: config.databaseUrl, folder: config.dataDir, maxConnections: config.databaseConnections, logger: commandLogger, patienceMs,

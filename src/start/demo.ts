@@ -37,7 +37,10 @@ export async function openDemo({ port, cluster }: DemoRequest, { config, version
     })
     const service = await startService(opened.database, {
       // The demo shows the open case: loopback, no key, whatever the environment says.
-      config: { ...config, apiKey: undefined, host: '127.0.0.1', port, cluster }, version, logger,
+      config: {
+        ...config, apiKey: undefined, ingestKeys: [], ingestClients: [], tlsCertFile: undefined, tlsKeyFile: undefined, tlsClientCaFile: undefined, tlsPort: undefined,
+        host: '127.0.0.1', port, cluster,
+      }, version, logger,
     }).catch(async (error: unknown) => {
       await opened.close()
       throw error

@@ -1,8 +1,10 @@
 /** Composition of the service: database, ingester, API, housekeeping. Used by `serve` and by the demo. */
+import { tmpdir } from 'node:os'
 import { Readable } from 'node:stream'
 import { DEFAULT_LABEL_RULES } from '../core/flow/label-rules.ts'
 import { createApp } from '../deliver/api/app.ts'
-import { startServer } from '../deliver/api/server.ts'
+import { startListeners } from '../deliver/api/listeners.ts'
+import { checkAccess } from '../deliver/api/principal.ts'
 import type { RunningServer } from '../deliver/api/server.ts'
 import { loadLabelRules } from '../manifests/load-label-rules.ts'
 import { readManifests } from '../manifests/load-manifests.ts'
@@ -28,6 +30,8 @@ export interface ServiceOptions {
 
 export interface Service {
   readonly server: RunningServer
+  /** HTTPS on a port of its own. */
+  readonly tlsServer: RunningServer | undefined
   readonly ingester: Ingester
   /** Of all clusters that credentials, topics and streams are bound to. */
   readonly ingesters: Ingesters
@@ -42,28 +46,37 @@ const GRACE_MS = 15_000
 const DATABASE_PATIENCE_MS = 15_000
 
 export async function startService(database: Database, { config, version, logger }: ServiceOptions): Promise<Service> {
-  const apiKey = config.apiKey?.reveal()
+  const access = {
+    cluster: config.cluster, apiKey: config.apiKey?.reveal(), clients: config.ingestClients,
+    ingestKeys: config.ingestKeys.map(({ cluster, key }) => ({ cluster, key: key.reveal() })),
+  }
+  checkAccess(access)
   const labelRules = config.labelRules === undefined ? DEFAULT_LABEL_RULES : await loadLabelRules(config.labelRules)
   const ingesters = createIngesters(database, {
     podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), nowUs,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
   })
   const ingester = await ingesters.of(config.cluster)
-  let port = 0
+  const metrics = createMetrics()
+  const stopping = new AbortController()
   const app = createApp({
-    version, logger, apiKey, cluster: config.cluster, metrics: createMetrics(),
-    store: bindApiStore(database, { ingesters, cluster: config.cluster }, { maxBodyBytes: config.bodyLimitBytes, labelRules }),
+    version, logger, access, cluster: config.cluster, metrics,
+    store: bindApiStore(database, { ingesters, cluster: config.cluster }, { labelRules, signal: stopping.signal }),
     readPolicies: readManifestText, readObjects: readObjectText, nowUs,
-    bodyLimitBytes: config.bodyLimitBytes, ingestConcurrency: config.ingestConcurrency, port: () => port,
+    bodyLimitBytes: config.bodyLimitBytes, ingestBodyLimitBytes: config.ingestBodyLimitBytes, ingestConcurrency: config.ingestConcurrency, ingestQueue: config.ingestQueue,
+    spool: { folder: config.spoolDir ?? tmpdir(), diskBytes: config.spoolLimitBytes },
   })
-  const server = await startServer({ host: config.host, port: config.port, hasApiKey: apiKey !== undefined, requestTimeoutMs: config.requestTimeoutMs }, app)
-  port = server.port
-  logger.info({ url: server.url, cluster: config.cluster, needsKey: apiKey !== undefined }, 'listening')
-  const housekeeping = startHousekeeping(database, ingester.clusterId, logger)
+  const listeners = await startListeners({
+    host: config.host, port: config.port, tlsPort: config.tlsPort, hasApiKey: access.apiKey !== undefined, requestTimeoutMs: config.requestTimeoutMs, logger, events: metrics.events,
+    tls: { certFile: config.tlsCertFile, keyFile: config.tlsKeyFile, clientCaFile: config.tlsClientCaFile, hasClients: access.clients.length > 0 },
+  }, app)
+  logger.info({ url: listeners.main.url, tlsUrl: listeners.tls?.url, cluster: config.cluster, needsKey: access.apiKey !== undefined }, 'listening')
+  const housekeeping = startHousekeeping(database, ingesters, logger)
   return {
-    server, ingester, ingesters,
+    server: listeners.main, tlsServer: listeners.tls, ingester, ingesters,
     stop: async () => {
-      await server.stop(GRACE_MS)
+      await listeners.stop(GRACE_MS)
+      stopping.abort()
       await housekeeping.stop()
       logger.info('stopped')
     },
@@ -80,12 +93,12 @@ async function readObjectText(text: Buffer): Promise<{ objects: unknown[]; input
   return { objects: objects.map((o) => o.object), inputErrors: inputErrors.map((e) => ({ ...e, file: 'body' })) }
 }
 
-function startHousekeeping(database: Database, clusterId: number, logger: Logger): { stop(): Promise<void> } {
+function startHousekeeping(database: Database, ingesters: Ingesters, logger: Logger): { stop(): Promise<void> } {
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
   const schedule = (): void => {
     timer = setTimeout(() => {
-      running = retain(database, clusterId, nowUs())
+      running = retainAll(database, ingesters)
         .catch((error: unknown) => logger.warn({ reason: String(error) }, 'housekeeping failed; it is tried again in a minute'))
         .finally(() => { if (timer !== undefined) schedule() })
     }, HOUSEKEEPING_MS)
@@ -99,4 +112,8 @@ function startHousekeeping(database: Database, clusterId: number, logger: Logger
       await running
     },
   }
+}
+
+async function retainAll(database: Database, ingesters: Ingesters): Promise<void> {
+  for (const { clusterId } of await ingesters.made()) await retain(database, clusterId, nowUs())
 }

@@ -12,6 +12,8 @@ describe('settings', () => {
       databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
       bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10,
       maxIdentities: 200_000, maxDeadLettersPerMinute: 1000, maxNodes: 10_000,
+      ingestKeys: [], ingestClients: [], tlsCertFile: undefined, tlsKeyFile: undefined, tlsClientCaFile: undefined, tlsPort: undefined,
+      ingestBodyLimitBytes: 268_435_456, ingestQueue: 64, spoolDir: undefined, spoolLimitBytes: 1_073_741_824,
     })
     expect(Object.isFrozen(config)).toBe(true)
   })
@@ -50,6 +52,17 @@ describe('settings', () => {
       'FLOWFENCE_BODY_LIMIT is "1TB", but must be a size from 1024 to 1073741824 bytes, such as 32MiB.',
       'FLOWFENCE_POD_CIDRS holds "10.0.0.0", but must be a comma list of networks, such as 10.244.0.0/16,fd00:10:244::/56.',
       'FLOWFENCE_OWN_WORKLOADS holds "Logging/*", but must be a comma list of workloads as namespace or namespace/workload, such as logging,kafka/broker.',
+    ])
+  })
+
+  test('keys and client certificates are bound to clusters, also where an identity holds "="', () => {
+    const { config } = loadConfig({ FLOWFENCE_INGEST_KEYS: 'prod=hunter2hunter2=, prod=hunter3hunter3,lab.1=hunter4hunter4', FLOWFENCE_INGEST_CLIENTS: 'goldmane=prod,spiffe://example.org/a=b=lab' })
+    expect(config?.ingestKeys.map(({ cluster, key }) => [cluster, key.reveal()])).toEqual([['prod', 'hunter2hunter2='], ['prod', 'hunter3hunter3'], ['lab.1', 'hunter4hunter4']])
+    expect(config?.ingestClients).toEqual([{ identity: 'goldmane', cluster: 'prod' }, { identity: 'spiffe://example.org/a=b', cluster: 'lab' }])
+    const { problems } = loadConfig({ FLOWFENCE_INGEST_KEYS: 'prod=hunter2hunter2,hunter3hunter3', FLOWFENCE_INGEST_CLIENTS: 'goldmane' })
+    expect(problems).toEqual([
+      'FLOWFENCE_INGEST_KEYS must be a comma list of cluster=key, such as prod=KEY1,staging=KEY2; each key has 8 to 512 printable ASCII characters without spaces and commas. Its value is not shown.',
+      'FLOWFENCE_INGEST_CLIENTS holds "goldmane", but must be a comma list of identity=cluster, such as goldmane=prod,spiffe://example.org/emitter=staging.',
     ])
   })
 

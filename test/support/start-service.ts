@@ -8,6 +8,8 @@ import { createTestDatabase } from './database.ts'
 export interface TestService {
   readonly url: string
   readonly port: number
+  /** HTTPS on a port of its own; 0 without. */
+  readonly tlsPort: number
   readonly database: Database
   /** Everything logged so far. */
   log(): string
@@ -19,10 +21,10 @@ export async function startTestService(env: Readonly<Record<string, string>> = {
   const { config, problems } = loadConfig({ FLOWFENCE_PORT: '0', FLOWFENCE_CLUSTER: 'test', ...env })
   if (config === undefined) throw new Error(problems.join('\n'))
   let text = ''
-  const secrets = config.apiKey === undefined ? [] : [config.apiKey.reveal()]
+  const secrets = [...(config.apiKey === undefined ? [] : [config.apiKey.reveal()]), ...config.ingestKeys.map(({ key }) => key.reveal())]
   const logger = createLogger({ level: 'debug', secrets, destination: { write: (line) => { text += line } } })
   const service = await startService(database, { config, version: '0.0.0-test', logger })
-  return { url: service.server.url, port: service.server.port, database, log: () => text, stop: () => service.stop() }
+  return { url: service.server.url, port: service.server.port, tlsPort: service.tlsServer?.port ?? 0, database, log: () => text, stop: () => service.stop() }
 }
 
 export interface Answer {

@@ -13,6 +13,7 @@ export type AppErrorCode =
   | 'unauthorized'
   | 'forbidden'
   | 'conflict'
+  | 'busy' // too much at once: the same call succeeds later
   | 'unavailable' // a service we need (database, broker) does not answer
   | 'internal'
 
@@ -22,6 +23,8 @@ export interface AppErrorOptions {
   readonly retryable?: boolean
   /** Where in the input: file, line, field, as far as known. */
   readonly at?: string
+  /** Seconds after which trying again makes sense. */
+  readonly retryAfterS?: number
 }
 
 /** An expected failure. `message` names the offending value and the next step. */
@@ -29,6 +32,7 @@ export class AppError extends Error {
   readonly code: AppErrorCode
   readonly retryable: boolean
   readonly at: string | undefined
+  readonly retryAfterS: number | undefined
 
   constructor(code: AppErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -36,5 +40,6 @@ export class AppError extends Error {
     this.code = code
     this.retryable = options.retryable ?? false
     this.at = options.at
+    this.retryAfterS = options.retryAfterS
   }
 }

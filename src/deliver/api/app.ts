@@ -16,7 +16,7 @@ import { problemHandler, sendProblem } from './problem.ts'
 import { checkEndpoints } from './routes/check.ts'
 import { deadLetterEndpoints } from './routes/dead-letters.ts'
 import { healthEndpoints } from './routes/health.ts'
-import { ingestEndpoints } from './routes/ingest.ts'
+import { INGEST_PATHS, ingestEndpoints } from './routes/ingest.ts'
 import { recommendationEndpoints } from './routes/recommendations.ts'
 import { statusEndpoints } from './routes/status.ts'
 import { stateEndpoints } from './routes/state.ts'
@@ -31,7 +31,7 @@ export function createApp(context: ApiContext): Express {
   app.set('query parser', 'simple')
   app.use(securityHeaders)
   app.use(observeRequests(context))
-  app.use(guard({ apiKey: context.apiKey, port: context.port, events: context.metrics.events }))
+  app.use(guard({ access: context.access, ingestPaths: INGEST_PATHS, events: context.metrics.events }))
   addEndpoints(app, endpointsOf({ ...context, store: limitReads(context.store) }))
   app.use((req) => {
     throw new AppError('not-found', `There is nothing at ${req.path}. GET / lists what there is.`)

@@ -3,12 +3,14 @@ import type { InputError } from '../../core/report/check-document.ts'
 import type { Metrics } from '../../observe/events.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { StateReport } from '../../pipeline/cluster-state.ts'
+import type { BodyKind, ReceivedBody } from '../../pipeline/ingest-received.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
 import type { IngestStatus } from '../../pipeline/ingest-status.ts'
 import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
 import type { DeadLetter, DeadLetterFilter } from '../../store/read/select-dead-letters.ts'
 import type { StateHead, StateSpan } from '../../store/read/select-cluster-state.ts'
 import type { Recommendation, RecommendationHead } from '../../store/read/select-recommendations.ts'
+import type { Access } from './principal.ts'
 
 /** A check that `/readyz` makes. */
 export interface ReadinessCheck {
@@ -22,7 +24,7 @@ export interface ReadinessCheck {
 export interface ApiStore {
   observe(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number }): Promise<ObservedTraffic>
   /** Stores one body under a cluster; the same body again changes nothing. */
-  ingestBody(body: { readonly cluster: string; readonly chunks: readonly Buffer[]; readonly isBackfill: boolean; readonly kind?: 'protobuf' }): Promise<IngestReport>
+  ingestBody(body: { readonly cluster: string; readonly body: ReceivedBody; readonly isBackfill: boolean; readonly kind: BodyKind }): Promise<IngestReport>
   savedRecommendations(query: { readonly cluster: string; readonly limit: number; readonly before: string | undefined }): Promise<RecommendationHead[]>
   savedRecommendation(query: { readonly cluster: string; readonly id: string }): Promise<Recommendation | undefined>
   ingestStatus(query: { readonly cluster: string; readonly sinceUs?: number; readonly untilUs?: number; readonly limit: number }): Promise<IngestStatus>
@@ -50,7 +52,7 @@ export interface ReadPolicies {
 
 export interface ApiContext {
   readonly version: string
-  /** The cluster this service is bound to: every pushed flow belongs to it, whatever the record claims. */
+  /** The service's own cluster: what is read, and what the full key pushes. */
   readonly cluster: string
   readonly store: ApiStore
   /** Manifests as YAML or JSON text. */
@@ -60,10 +62,15 @@ export interface ApiContext {
   readonly nowUs: () => number
   readonly metrics: Metrics
   readonly logger: Logger
+  /** Of documents, which are held in memory. */
   readonly bodyLimitBytes: number
+  /** Of flow records, which are not. */
+  readonly ingestBodyLimitBytes: number
   readonly ingestConcurrency: number
-  readonly apiKey: string | undefined
-  /** The port in use, known once the service listens. */
-  readonly port: () => number
+  /** Bodies that wait to be stored at most. */
+  readonly ingestQueue: number
+  /** Where bodies wait that are not small. */
+  readonly spool: { readonly folder: string; readonly diskBytes: number }
+  readonly access: Access
 }
 

@@ -4,6 +4,8 @@ import { AppError } from '../../core/base/app-error.ts'
 import type { AppErrorCode } from '../../core/base/app-error.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { renderJson } from '../render/escape-text.ts'
+import { drainRequest } from './drain-request.ts'
+import { OTLP_LOGS_PATH, sendRpcStatus } from './otlp-response.ts'
 
 const BY_CODE: Readonly<Record<AppErrorCode, { readonly status: number; readonly title: string }>> = {
   usage: { status: 400, title: 'The request is not valid' },
@@ -16,6 +18,7 @@ const BY_CODE: Readonly<Record<AppErrorCode, { readonly status: number; readonly
   unauthorized: { status: 401, title: 'A valid key is needed' },
   forbidden: { status: 403, title: 'Refused' },
   conflict: { status: 409, title: 'The request conflicts with another one' },
+  busy: { status: 429, title: 'Too much at once' },
   unavailable: { status: 503, title: 'Not available now' },
   internal: { status: 500, title: 'Internal error' },
 }
@@ -40,21 +43,27 @@ export function sendProblem(res: Response, { status, title, code, detail, at }: 
 
 /** The last handler of the app. Logs what a person must look at, once. */
 export function problemHandler(logger: Logger): ErrorRequestHandler {
-  return (error: unknown, req, res, _next) => {
+  return async (error: unknown, req, res, _next) => {
     const known = toAppError(error)
     if (known === undefined || known.code === 'internal') logger.error({ err: error, method: req.method, path: req.path }, 'request failed')
     else if (known.code === 'unavailable') logger.warn({ reason: known.message, method: req.method, path: req.path }, 'request failed: something needed is away')
-    if (known === undefined || known.code === 'internal') {
-      return sendProblem(res, { status: 500, title: BY_CODE.internal.title, code: 'internal', detail: 'The service failed to answer; its log says why.' })
-    }
-    const { status, title } = BY_CODE[known.code]
+    const code = known?.code ?? 'internal'
+    const { status, title } = BY_CODE[code]
     if (status === 401) res.set('www-authenticate', 'Bearer realm="flowfence"')
-    if (status === 503) res.set('retry-after', '5')
-    // What is left of a refused body is not read: the connection cannot be used again.
-    if (status === 413 || status === 401 || status === 403 || status === 415) res.set('connection', 'close')
-    sendProblem(res, { status, title, code: known.code, detail: known.message, ...(known.at === undefined ? {} : { at: known.at }) })
+    if (status === 429 || status === 503) res.set('retry-after', String(known?.retryAfterS ?? RETRY_AFTER_S))
+    if (!req.complete) {
+      await drainRequest(req)
+      // What is left of a refused body now is not read: the connection cannot be used again.
+      if (!req.complete) res.set('connection', 'close')
+    }
+    const detail = known === undefined || code === 'internal' ? 'The service failed to answer; its log says why.' : known.message
+    if (req.path === OTLP_LOGS_PATH && !res.headersSent) sendRpcStatus(req, res.status(status), detail)
+    else sendProblem(res, { status, title, code, detail, ...(known?.at === undefined ? {} : { at: known.at }) })
   }
 }
+
+/** Where nothing better is known. */
+const RETRY_AFTER_S = 5
 
 /** Errors of express, of Node's sockets and of the database driver as our own; `undefined` for bugs. Told by their codes: they come from elsewhere. */
 function toAppError(error: unknown): AppError | undefined {

@@ -26,6 +26,7 @@ const BY_ERROR: Readonly<Record<AppErrorCode, ExitCode>> = {
   unauthorized: EXIT.failed,
   forbidden: EXIT.failed,
   conflict: EXIT.failed,
+  busy: EXIT.failed,
   unavailable: EXIT.failed,
   internal: EXIT.failed,
 }

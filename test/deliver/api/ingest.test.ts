@@ -11,7 +11,7 @@ let service: TestService
 const lines = hubbleLines(createRandom(7), 40)
 
 beforeAll(async () => {
-  service = await startTestService({ FLOWFENCE_BODY_LIMIT: String(LIMIT), FLOWFENCE_INGEST_CONCURRENCY: '1' })
+  service = await startTestService({ FLOWFENCE_INGEST_BODY_LIMIT: String(LIMIT), FLOWFENCE_INGEST_CONCURRENCY: '1' })
 })
 
 afterAll(() => service.stop())
@@ -85,9 +85,9 @@ describe('POST /api/v1/ingest/flows', () => {
   })
 
   test.each([
-    ['no content type', () => push(new Uint8Array([123]), {}), 415, `The request has no Content-Type; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json, ${PROTOBUF}.`],
-    ['an unknown content type', () => push('x', { 'content-type': 'text/csv' }), 415, `Content-Type "text/csv" is not supported; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json, ${PROTOBUF}.`],
-    ['an unknown encoding', () => push('x', { ...NDJSON, 'content-encoding': 'br' }), 415, 'Content-Encoding "br" is not supported; send gzip, or none.'],
+    ['MessagePack, which fluent-bit sends unless told otherwise', () => push('x', { 'content-type': 'application/msgpack' }), 415, `Content-Type "application/msgpack" is not supported; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json, text/plain, ${PROTOBUF}.`],
+    ['an unknown content type', () => push('x', { 'content-type': 'text/csv' }), 415, `Content-Type "text/csv" is not supported; send one of application/x-ndjson, application/ndjson, application/jsonl, application/json, text/plain, ${PROTOBUF}.`],
+    ['an unknown encoding', () => push('x', { ...NDJSON, 'content-encoding': 'br' }), 415, 'Content-Encoding "br" is not supported; send gzip, deflate or zstd, or none.'],
     ['an empty body', () => push(''), 400, 'The body is empty. Send flow records, one JSON object per line.'],
     ['text that says gzip', () => push('plain', GZIP), 400, 'The body says Content-Encoding: gzip but is not valid gzip (incorrect header check). Nothing of it was stored.'],
     ['an empty gzip body', () => push('', GZIP), 400, 'The body says Content-Encoding: gzip but is empty.'],
@@ -112,14 +112,14 @@ describe('POST /api/v1/ingest/flows', () => {
   })
 
   test('a body over the limit gets 413, whether it says its length, is chunked, or is a gzip bomb; the next request works', async () => {
-    const detail = `The body is larger than ${LIMIT} bytes (decompressed). Send it in several requests, or raise FLOWFENCE_BODY_LIMIT.`
+    const detail = `The body is larger than ${LIMIT} bytes (decompressed). Send it in several requests, or raise FLOWFENCE_INGEST_BODY_LIMIT.`
     const declared = await callRaw(service.port, ['POST /api/v1/ingest/flows HTTP/1.1', `Host: 127.0.0.1:${service.port}`, 'Content-Type: application/x-ndjson', `Content-Length: ${LIMIT + 1}`])
     expect(declared.status).toBe(413)
     expect(declared.text).toContain(detail)
     const piece = ' '.repeat(50_000)
     const chunked = await callRaw(service.port, [
-      'POST /api/v1/ingest/flows HTTP/1.1', `Host: 127.0.0.1:${service.port}`, 'Content-Type: application/x-ndjson', 'Transfer-Encoding: chunked', '',
-      ...Array.from({ length: 5 }, () => [piece.length.toString(16), piece]).flat(),
+      'POST /api/v1/ingest/flows HTTP/1.1', `Host: 127.0.0.1:${service.port}`, 'Content-Type: application/x-ndjson', 'Transfer-Encoding: chunked', 'Connection: close', '',
+      ...Array.from({ length: 5 }, () => [piece.length.toString(16), piece]).flat(), '0',
     ])
     expect(chunked.status).toBe(413)
     // 64 MiB of blanks in 64 KB.
