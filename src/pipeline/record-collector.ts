@@ -108,7 +108,6 @@ export class RecordCollector {
     return block
   }
 
-  // eslint-disable-next-line max-params -- private, and rare
   #reject(rejection: Rejection, item: DecodedItem, options: CollectOptions, offset: number | undefined): void {
     this.#problems.addProblem(rejection)
     addInputError({ inputErrors: this.#inputErrors }, { file: options.file, line: item.line, message: `${rejection.code}: ${rejection.detail}` })

@@ -132,7 +132,6 @@ export class FlowBlockWriter {
     this.#ends = []
   }
 
-  // eslint-disable-next-line max-params -- hot: an object per end of every flow would be garbage
   #endNumber(identity: Identity, ip: string, pod: string, node: string): number {
     let byIp = this.#identities.get(identity)
     if (byIp === undefined) {
