@@ -1,5 +1,5 @@
 /**
- * Reads the partitions of one member, broker by broker, and hands their records to the handler: one request at a time and broker, for all partitions
+ * Reads the partitions of one member, broker by broker, and hands their records to the handler: one request at a time and slot of a broker, for all partitions
  * that broker leads and that may be read. Knows no client library; `FetchPort` speaks to the brokers.
  *
  * Promises: nothing of a partition is delivered before its start is known, after it was revoked, while it is paused, or from before its last seek. What
@@ -19,7 +19,10 @@ export interface FetchWanted extends TopicPartition {
 export interface FetchPort {
   /** The broker that leads the partition, as last heard; `undefined` while nobody does. */
   leaderOf(at: TopicPartition): number | undefined
-  fetch(nodeId: number, wanted: readonly FetchWanted[]): Promise<readonly FetchedPartition[]>
+  /** `slot`: below `slots`, and of no other request to that broker on its way. */
+  fetch(nodeId: number, wanted: readonly FetchWanted[], slot: number): Promise<readonly FetchedPartition[]>
+  /** Requests at a time to one broker, 1 unless told: with more, partitions without news, which the broker waits for, never hold up others. */
+  readonly slots?: number
   range(at: TopicPartition): Promise<PartitionRange>
   /** Asks who leads what again. */
   refresh(): Promise<void>
@@ -78,8 +81,9 @@ export class PartitionFetcher {
   readonly #handler: KafkaHandler
   readonly #partitionBytes: number
   readonly #lanes = new Map<string, Lane>()
-  /** Brokers with a request on its way. */
-  readonly #busy = new Set<number>()
+  /** Slots of brokers with a request on its way. */
+  readonly #busy = new Map<number, Set<number>>()
+  #isHeld = false
   readonly #timers = new Set<NodeJS.Timeout>()
   #turn = 0
 
@@ -113,6 +117,21 @@ export class PartitionFetcher {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
     return partitions
+  }
+
+  /** Gives some partitions up. */
+  revoke(partitions: readonly TopicPartition[]): void {
+    for (const at of partitions) this.#lanes.delete(keyOf(at))
+  }
+
+  /** Delivers nothing until `release`: it is open who owns what. */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  release(): void {
+    this.#isHeld = false
+    for (const lane of this.#lanes.values()) void this.#drain(lane)
   }
 
   seek(at: TopicPartition & { readonly offset: number }): void {
@@ -153,12 +172,21 @@ export class PartitionFetcher {
       if (nodeId === undefined) {
         hasOrphans = true
         this.#postpone(lane)
-      } else if (!this.#busy.has(nodeId)) {
+      } else {
         wanted.set(nodeId, [...wanted.get(nodeId) ?? [], lane])
       }
     }
-    for (const [nodeId, lanes] of wanted) void this.#request(nodeId, lanes)
+    for (const [nodeId, lanes] of wanted) {
+      const slot = this.#freeSlot(nodeId)
+      if (slot !== undefined) void this.#request(nodeId, lanes, slot)
+    }
     if (hasOrphans) void this.#refresh()
+  }
+
+  #freeSlot(nodeId: number): number | undefined {
+    const busy = this.#busy.get(nodeId)
+    for (let slot = 0; slot < (this.#port.slots ?? 1); slot++) if (busy?.has(slot) !== true) return slot
+    return undefined
   }
 
   #postpone(lane: Lane): void {
@@ -180,8 +208,9 @@ export class PartitionFetcher {
     }
   }
 
-  async #request(nodeId: number, lanes: readonly Lane[]): Promise<void> {
-    this.#busy.add(nodeId)
+  async #request(nodeId: number, lanes: readonly Lane[], slot: number): Promise<void> {
+    const busy = this.#busy.get(nodeId) ?? new Set<number>()
+    this.#busy.set(nodeId, busy.add(slot))
     // Brokers fill an answer in the order asked for: each partition is first at times.
     this.#turn = (this.#turn + 1) % lanes.length
     const asked = [...lanes.slice(this.#turn), ...lanes.slice(0, this.#turn)].map((lane) => ({ lane, epoch: lane.epoch, offset: lane.fetchOffset ?? 0 }))
@@ -191,7 +220,7 @@ export class PartitionFetcher {
     }
     try {
       const wanted = asked.map(({ lane, offset }) => ({ topic: lane.topic, partition: lane.partition, offset, maxBytes: this.#partitionBytes }))
-      const answers = new Map((await this.#port.fetch(nodeId, wanted)).map((answer) => [keyOf(answer), answer]))
+      const answers = new Map((await this.#port.fetch(nodeId, wanted, slot)).map((answer) => [keyOf(answer), answer]))
       release()
       this.#port.report(undefined)
       let hasMoved = false
@@ -206,7 +235,7 @@ export class PartitionFetcher {
       this.#port.report(error)
       await this.#refresh()
     } finally {
-      this.#busy.delete(nodeId)
+      busy.delete(slot)
       this.#kick()
     }
   }
@@ -251,7 +280,7 @@ export class PartitionFetcher {
     lane.isDraining = true
     const epoch = lane.epoch
     try {
-      while (this.#isCurrent(lane, epoch) && !lane.isPaused) {
+      while (this.#isCurrent(lane, epoch) && !lane.isPaused && !this.#isHeld) {
         const chunk = lane.chunks[0]
         if (lane.held !== undefined) {
           this.#deliver(lane, lane.held)
