@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { OpenedSource } from '../sources/source.ts'
 import type { Database } from '../store/db/database.ts'
-import { selectContentRecords, selectPosition } from '../store/read/select-positions.ts'
+import { selectContentRecords, selectPosition, selectTwinPositions } from '../store/read/select-positions.ts'
 import type { Position } from '../store/read/select-positions.ts'
 
 /** Where reading of a source begins in this run. */
@@ -21,28 +21,40 @@ export interface ResumePoint {
 
 /** Bytes before the position that must be the same when reading resumes. */
 const TAIL_BYTES = 4096
+/** Positions of logs with the same first line that are compared, newest first. More: older files are recognised; each costs reading its tail. */
+const MAX_TWINS = 100
 
 /**
  * Finds where to go on. Finished content (`content:…`) is named by all its bytes: it is known, or resumes where a crash left it.
  * A log that may grow (`file:…`) is named by its first line only, so the bytes before the position are compared as well: a log
- * that begins alike but goes on differently is another one and gets a position of its own, never the other's.
+ * that begins alike but goes on differently is another one and gets a position of its own, never the other's. Which one is its own is told by the
+ * bytes as well, so that it stays known when it is renamed.
  */
 export async function findResumePoint(database: Database, clusterId: number, source: OpenedSource): Promise<ResumePoint> {
   const content = /^content:([0-9a-f]{64})$/.exec(source.sourceId)
   if (content?.[1] !== undefined) return resumeContent(database, clusterId, source.sourceId, Buffer.from(content[1], 'hex'))
-  for (const positionName of [source.sourceId, `${source.sourceId}@${sha256(source.name).slice(0, 16)}`]) {
-    const stored = await selectPosition(database, clusterId, positionName)
-    if (stored === undefined) return { positionName, stored, startByte: 0, startRecords: 0, isComplete: false, contentDigest: undefined }
-    const [tail, seenBytes] = stored.fingerprint.split(':')
-    if (stored.next > source.sizeBytes || tail !== await tailDigest(source, stored.next)) continue
+  const first = await selectPosition(database, clusterId, source.sourceId)
+  if (first === undefined) return newPoint(source.sourceId)
+  const others = await matches(source, first) ? [] : await selectTwinPositions(database, clusterId, source.sourceId, MAX_TWINS)
+  for (const stored of [{ ...first, source: source.sourceId }, ...others]) {
+    if (!await matches(source, stored)) continue
     // The same size as when its end was read last: what is left is the same cut-off line, which was counted then.
-    const isComplete = source.sizeBytes === stored.next || source.sizeBytes === Number(seenBytes)
-    return { positionName, stored, startByte: stored.next, startRecords: stored.records, isComplete, contentDigest: undefined }
+    const isComplete = source.sizeBytes === stored.next || source.sizeBytes === Number(stored.fingerprint.split(':')[1])
+    return { positionName: stored.source, stored, startByte: stored.next, startRecords: stored.records, isComplete, contentDigest: undefined }
   }
-  // Also the file of this very name begins alike and goes on differently than it did: it was written anew. Read it from the start.
-  const positionName = `${source.sourceId}@${sha256(source.name).slice(0, 16)}`
-  const stored = await selectPosition(database, clusterId, positionName)
-  return { positionName, stored, startByte: 0, startRecords: 0, isComplete: false, contentDigest: undefined }
+  for (let n = others.length; ; n++) {
+    const positionName = `${source.sourceId}@${sha256(n === 0 ? source.name : `${source.name}\n${n}`).slice(0, 16)}`
+    if (await selectPosition(database, clusterId, positionName) === undefined) return newPoint(positionName)
+  }
+}
+
+function newPoint(positionName: string): ResumePoint {
+  return { positionName, stored: undefined, startByte: 0, startRecords: 0, isComplete: false, contentDigest: undefined }
+}
+
+/** True when the source holds the bytes before the position. */
+async function matches(source: OpenedSource, { next, fingerprint }: Position): Promise<boolean> {
+  return next <= source.sizeBytes && fingerprint.split(':')[0] === await tailDigest(source, next)
 }
 
 async function resumeContent(database: Database, clusterId: number, positionName: string, contentDigest: Buffer): Promise<ResumePoint> {

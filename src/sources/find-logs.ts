@@ -40,7 +40,11 @@ async function addFolder(folder: string, found: Set<string>): Promise<void> {
 }
 
 async function addMatches(pattern: string, found: Set<string>): Promise<void> {
-  for await (const path of glob(pattern)) if (!isPackedName(path) && await isFile(path)) found.add(path)
+  try {
+    for await (const path of glob(pattern)) if (!isPackedName(path) && await isFile(path)) found.add(path)
+  } catch {
+    // A folder that came or went in this moment, or that may not be listed: what was found counts, the rest is found later.
+  }
 }
 
 async function isFile(path: string): Promise<boolean> {

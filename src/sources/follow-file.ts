@@ -89,6 +89,7 @@ export class FollowedLog {
       if (this.#current?.key === `${stats.dev}:${stats.ino}` && !isReplacedPack(this.#current, stats)) return false
       const opened = await openLogFile(this.path, this.path)
       this.#forget('name')
+      this.#forget(opened.key)
       const isReplaced = this.#current !== undefined
       this.#retireCurrent()
       this.#current = opened
@@ -118,15 +119,17 @@ export class FollowedLog {
   async #lookAtCurrent(): Promise<{ part?: LogPart | undefined, from?: Former }> {
     const file = this.#current
     if (file === undefined) return {}
+    // Broken, and told: until it changes, decompressing it again would find the same.
+    if (!(file instanceof PlainLogFile) && this.#told.has(file.key)) return {}
     const former = file instanceof PlainLogFile ? { sourceId: file.sourceId, sizeBytes: file.settled?.sizeBytes ?? 0 } : undefined
     const part = await this.#part(file, false)
+    if (!(file instanceof PlainLogFile)) return { part }
     if (this.#told.has(file.key)) {
       // Opened anew at the next look: a handle may have gone stale.
       await file.close().catch(() => undefined)
       this.#current = undefined
       return {}
     }
-    if (!(file instanceof PlainLogFile)) return { part }
     if (file.isDocument) this.#tell('document', `${file.path} is a JSON document over several lines, not a log of lines. Store it with: flowfence ingest ${file.path}`)
     else this.#forget('document')
     return file.isRewritten && former !== undefined ? { part, from: former } : { part }

@@ -15,6 +15,15 @@ export async function selectPosition(database: Queryable, clusterId: number, sou
   return row === undefined ? undefined : { next: Number(row.next), fingerprint: row.fingerprint, records: Number(row.records) }
 }
 
+/** Positions of further sources that are named like one, with `@…` behind it; newest first. */
+export async function selectTwinPositions(database: Queryable, clusterId: number, source: string, limit: number): Promise<(Position & { readonly source: string })[]> {
+  const { rows } = await database.query<{ source: string, next: string, fingerprint: string, records: string }>(
+    `select source, next, fingerprint, records from positions where cluster_id = $1 and starts_with(source, $2 || '@') order by updated_at desc, source limit $3`,
+    [clusterId, source, limit],
+  )
+  return rows.map((row) => ({ source: row.source, next: Number(row.next), fingerprint: row.fingerprint, records: Number(row.records) }))
+}
+
 /** How many records a content held that was stored completely before; `undefined` for an unknown content. */
 export async function selectContentRecords(database: Queryable, clusterId: number, digest: Buffer): Promise<number | undefined> {
   const { rows } = await database.query<{ records: string }>('select records from content_digests where cluster_id = $1 and digest = $2', [clusterId, digest])
