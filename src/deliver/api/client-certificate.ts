@@ -53,6 +53,6 @@ function identitiesOf(socket: TLSSocket, certificate: X509Certificate): string[]
 }
 
 /** `DNS:a, URI:spiffe://b`; a name with special characters is written as a JSON text. */
-function alternativeNames(text: string): string[] {
+export function alternativeNames(text: string): string[] {
   return [...text.matchAll(/(?:^|, )(DNS|URI):("(?:[^"\\]|\\.)*"|[^,"]*)(?=, |$)/g)].map(([, , name = '']) => (name.startsWith('"') ? String(JSON.parse(name)) : name))
 }
