@@ -116,6 +116,11 @@ describe('docker-compose.yml', () => {
     expect(flowfence.build).toBe('.')
   })
 
+  test('runs the version of Kafka that the tests run', () => {
+    const [, version = ''] = /<kafka\.version>([^<]+)</.exec(readText('test/support/kafka/pom.xml')) ?? []
+    expect(kafka.image).toBe(`apache/kafka:${version}`)
+  })
+
   test('keeps data of postgres and kafka in declared volumes', () => {
     const mounts = [...postgres.volumes ?? [], ...kafka.volumes ?? []].map((mount) => mount.split(':')[0] ?? '')
     expect(mounts.sort()).toEqual(Object.keys(compose.volumes).sort())

@@ -8,13 +8,11 @@ import { openSync, closeSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { IMAGE_CLASS_PATH, userArguments } from './runtime.ts'
+import { IMAGE_CLASS_PATH, JVM_OPTIONS, userArguments } from './runtime.ts'
 import type { DockerRuntime, JavaRuntime } from './runtime.ts'
 
 const run = promisify(execFile)
 
-/** The start is half of a broker's life in tests: compile quickly, collect simply, take little memory. */
-const JVM_OPTIONS = ['-Xms64m', '-Xmx320m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData', '-Djava.awt.headless=true']
 const LOG_OPTIONS = ['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-Dorg.slf4j.simpleLogger.showDateTime=true']
 
 export interface BrokerProcess {
@@ -44,7 +42,7 @@ export async function spawnJava(runtime: JavaRuntime, { folder, ownerPid, remove
   const logPath = join(folder, 'broker.log')
   const log = openSync(logPath, 'a')
   // A session of its own: Ctrl-C in a terminal reaches the owner alone, who then stops it in order.
-  const child = spawn(runtime.java, [...JVM_OPTIONS, ...LOG_OPTIONS, '-cp', runtime.classPath, 'kafka.Kafka', join(folder, 'server.properties')], {
+  const child = spawn(runtime.java, [...runtime.options, ...LOG_OPTIONS, 'kafka.Kafka', join(folder, 'server.properties')], {
     detached: true, stdio: ['ignore', log, log],
   })
   closeSync(log)

@@ -3,12 +3,12 @@
  * data and ports. Needs no test runner.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createAuthority } from '../certificates.ts'
 import type { Certificate } from '../certificates.ts'
-import { spawnContainer, spawnJava, startNetwork } from './broker-process.ts'
+import { killBrokers, spawnContainer, spawnJava, startNetwork } from './broker-process.ts'
 import type { BrokerFolder, BrokerProcess } from './broker-process.ts'
+import { freePort } from './ports.ts'
 import { formatFolder, newClusterId } from './runtime.ts'
 import type { KafkaRuntime } from './runtime.ts'
 import { serverProperties } from './server-properties.ts'
@@ -50,7 +50,7 @@ export interface KafkaCluster {
   readonly secure?: SecureListeners
   /** What `killBrokers` takes when another process has to end it. */
   readonly processes: () => readonly string[]
-  /** Kills all and removes the data unless it is kept. */
+  /** Kills all and removes the data; stops them in order where the data is kept. */
   end(): Promise<void>
 }
 
@@ -102,7 +102,8 @@ export async function startCluster(runtime: KafkaRuntime, options: ClusterOption
     ...(security && { secure: secureListeners(at(ports, 0), security) }),
     processes: () => [...nodes.map((node) => node.process()?.name), network].filter((name) => name !== undefined),
     end: async () => {
-      await Promise.all(nodes.map((node) => node.kill()))
+      await Promise.all(nodes.map((node) => options.keepsData === true ? node.stop() : node.kill()))
+      if (network !== undefined) await killBrokers(cluster.processes())
       if (options.keepsData !== true) await rm(options.folder, { recursive: true, force: true })
     },
   }
@@ -166,29 +167,6 @@ async function choosePorts(brokers: number, { isSecure = false, port }: ClusterO
     } }) })
   }
   return chosen
-}
-
-/** Below the range from which systems give ports to outgoing connections: one of those must not sit on a broker's port while it is down. */
-const PORT_RANGE = { from: 20_000, count: 12_000 }
-
-async function freePort(taken: Set<number>): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = PORT_RANGE.from + Math.floor(Math.random() * PORT_RANGE.count)
-    if (!taken.has(port) && (await isFree(port))) {
-      taken.add(port)
-      return port
-    }
-  }
-  throw new Error(`No free port between ${PORT_RANGE.from} and ${PORT_RANGE.from + PORT_RANGE.count}.`)
-}
-
-/** On all addresses of this machine. */
-export function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => { resolve(false) })
-    server.listen(port, () => { server.close(() => { resolve(true) }) })
-  })
 }
 
 function numbers({ plain, security }: BrokerPorts): number[] {

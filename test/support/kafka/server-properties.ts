@@ -83,6 +83,8 @@ export function serverProperties(settings: BrokerSettings): string {
     'num.io.threads': '2',
     'num.recovery.threads.per.data.dir': '1',
     'background.threads': '2',
+    'group.coordinator.threads': '1',
+    'share.coordinator.threads': '1',
     // Without a rule everybody may do everything, so that a test can forbid one topic to one user; the plain listener may do all.
     'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
     'allow.everyone.if.no.acl.found': 'true',
