@@ -119,6 +119,7 @@ async function follow(store: Store, { paths, flags }: { paths: readonly string[]
   const status = startFollowStatus(output)
   try {
     const run = await store.followFiles({ patterns: paths, cluster, onNotice: (text) => status.note(`flowfence: ${escapeText(text)}`) })
+    output.note(`Following ${paths.map(escapeText).join(', ')}; Ctrl-C ends it, and what was read is stored.`)
     status.show(run)
     const report = await run.ended
     status.stop()
