@@ -73,9 +73,10 @@ export type DecodeRequest =
 /** Edge-window rows of one block at most, where long connections make many of few records. */
 const MAX_WINDOW_ROWS = 250_000
 
-/** A block, and how many of the request's messages are read with it and the blocks before; 0 for streams. */
+/** A block of a lane. */
 export interface LaneBlock extends CollectedBlock {
-  readonly values: number
+  /** Of messages: how many bytes of them are read with it. */
+  readonly bytes: number
 }
 
 /** A stream being read, and its last two chunks: most records that are refused for their age lie in them, and are kept as dead letters. */
@@ -166,7 +167,7 @@ export class DecodeWork {
   #collect(items: readonly DecodedItem[], { options, maxRecords }: OpenStream, blocks: LaneBlock[]): void {
     for (const item of items) {
       this.#collector.add(item, options)
-      if (this.#collector.records >= maxRecords || this.#collector.windowRows >= MAX_WINDOW_ROWS) blocks.push({ ...this.#collector.take(), values: 0 })
+      if (this.#collector.records >= maxRecords || this.#collector.windowRows >= MAX_WINDOW_ROWS) blocks.push({ ...this.#collector.take(), bytes: 0 })
     }
   }
 
@@ -174,20 +175,23 @@ export class DecodeWork {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const decodeOptions = { fastPath: this.#fastPath, ...(kind !== undefined && { kind }), ...(maxLineBytes !== undefined && { maxLineBytes }) }
     const blocks: LaneBlock[] = []
-    let start = 0
+    let [start, read] = [0, 0]
     for (let i = 0; i < ends.length; i++) {
       const value = buffer.subarray(start, ends[i])
       const options: CollectOptions = { file: source, bounds, readBytes: (from, to) => value.subarray(from, to) }
       for (const item of decodeValue(value, decodeOptions)) this.#collector.add(item, options, isBody === true ? undefined : offsets[i])
       start = ends[i] as number
       // Between two messages only: a position lies there.
-      if (this.#collector.windowRows >= MAX_WINDOW_ROWS) blocks.push({ ...this.#collector.take(), values: i + 1 })
+      if (this.#collector.windowRows >= MAX_WINDOW_ROWS) {
+        blocks.push({ ...this.#collector.take(), bytes: start - read })
+        read = start
+      }
     }
-    return this.#rest(blocks, ends.length)
+    return this.#rest(blocks, start - read)
   }
 
-  #rest(blocks: LaneBlock[], values: number): LaneBlock[] {
-    if (this.#collector.records > 0) blocks.push({ ...this.#collector.take(), values })
+  #rest(blocks: LaneBlock[], bytes: number): LaneBlock[] {
+    if (this.#collector.records > 0) blocks.push({ ...this.#collector.take(), bytes })
     return blocks
   }
 }

@@ -25,7 +25,7 @@ import { BatchWriter } from './batch-writer.ts'
 import type { LimitOptions } from './cluster-limits.ts'
 import { ClusterLanes } from './cluster-lanes.ts'
 import { CollectedRecords } from './collected-records.ts'
-import type { DecodePool } from './decode-pool.ts'
+import type { DecodePool, ReadBlock } from './decode-pool.ts'
 import { historyOf, packValues } from './decode-work.ts'
 import type { LaneOptions } from './decode-work.ts'
 import { addInputError, addStored, addTotals, emptyReport } from './ingest-report.ts'
@@ -138,6 +138,14 @@ export interface ValueBatch {
   readonly positions?: readonly PositionStep[]
 }
 
+/** Messages that were read, to be stored together. */
+export interface MessageBatch {
+  readonly source: string
+  readonly blocks: readonly ReadBlock[]
+  /** As for a ValueBatch. */
+  readonly positions: readonly PositionStep[]
+}
+
 interface ReadValues extends Omit<ValueBatch, 'positions' | 'kind'> {
   readonly kind: 'protobuf' | undefined
   readonly maxLineBytes?: number | undefined
@@ -161,6 +169,10 @@ export interface Ingester {
   ingestFrom(source: OpenedSource, point: ResumePoint, options: FromOptions): Promise<void>
   /** Stores messages of a stream in one transaction; flows older than 8 days or more than an hour ahead are rejected. */
   ingestValues(batch: ValueBatch): Promise<IngestReport>
+  /** The first half of `ingestValues`: decodes. May run while others store. */
+  readMessages(batch: Omit<ValueBatch, 'positions'>): Promise<readonly ReadBlock[]>
+  /** The second half: stores in one transaction. May be called again with the same blocks after a failure. */
+  storeMessages(batch: MessageBatch): Promise<IngestReport>
   /** Reads complete dead letters again: what is accepted now is stored and its letter removed. */
   replayLetters(options?: ReplayOptions): Promise<ReplayReport>
 }
@@ -221,12 +233,20 @@ class DatabaseIngester implements Ingester {
     await this.stream(source, point, options)
   }
 
-  async ingestValues(batch: ValueBatch): Promise<IngestReport> {
-    const { source, values, positions, kind } = batch
-    const { collected, bytes } = await this.readValues({ source, values, kind })
+  async ingestValues({ source, values, positions, kind }: ValueBatch): Promise<IngestReport> {
+    return this.storeMessages({ source, blocks: await this.readMessages({ source, values, ...(kind !== undefined && { kind }) }), positions: positions ?? [] })
+  }
+
+  async readMessages({ source, values, kind }: Omit<ValueBatch, 'positions'>): Promise<readonly ReadBlock[]> {
+    return this.readValues({ source, values, kind }, Infinity)
+  }
+
+  async storeMessages({ source, blocks, positions }: MessageBatch): Promise<IngestReport> {
+    const collected = new CollectedRecords()
+    for (const { block, rows } of blocks) collected.add(block, rows)
     const report = emptyReport()
-    report.bytes = bytes
-    addStored(report, await this.writer.store(collected, { source, positions: positions ?? [] }), collected)
+    for (const { block } of blocks) report.bytes += block.bytes
+    addStored(report, await this.writer.store(collected, { source, positions }), collected)
     return report
   }
 
@@ -282,7 +302,9 @@ class DatabaseIngester implements Ingester {
       await this.countKnown(report, source, known)
       return report
     }
-    const { collected } = await this.readValues({ source, values: [{ bytes, offset: 0 }], kind, maxLineBytes, isBackfill, isBody: true })
+    const collected = new CollectedRecords()
+    const blocks = await this.readValues({ source, values: [{ bytes, offset: 0 }], kind, maxLineBytes, isBackfill, isBody: true }, bytes.length)
+    for (const { block, rows } of blocks) collected.add(block, rows)
     if (collected.windowRows > BODY_WINDOW_ROWS) {
       throw new AppError('too-large', `The flows of this body last so long that they touch more than ${BODY_WINDOW_ROWS} windows of 5 minutes. Send it in several parts.`)
     }
@@ -290,15 +312,12 @@ class DatabaseIngester implements Ingester {
     return report
   }
 
-  private async readValues(of: ReadValues): Promise<{ collected: CollectedRecords; bytes: number }> {
+  private async readValues(of: ReadValues, sizeBytes: number): Promise<readonly ReadBlock[]> {
     await withRetry(() => this.state.refresh(), this.options.retry)
     const { source, values, kind, maxLineBytes, isBackfill, isBody } = of
     const bounds = isBackfill === true ? undefined : timeBounds(this.options.nowUs())
-    const packed = packValues(values, { source, kind, maxLineBytes, bounds, isBody })
-    const lane = await this.lanes.laneFor(packed.bytes.length)
-    const collected = new CollectedRecords()
-    for (const { block, rows } of await lane.request({ kind: 'values', values: packed })) collected.add(block, rows)
-    return { collected, bytes: packed.ends.at(-1) ?? 0 }
+    const lane = await this.lanes.laneFor(sizeBytes)
+    return lane.request({ kind: 'values', values: packValues(values, { source, kind, maxLineBytes, bounds, isBody }) })
   }
 
   /** Records that an earlier run stored and this one did not decode: all of them count as duplicates, under the format `unread`. */

@@ -78,6 +78,8 @@ export type RejectionCode =
   | 'too-many-identities' // the cluster's cap is reached: the record would make another one
   | 'too-deep' // wrapped in more envelopes than are unwrapped
   | 'malformed-protobuf'
+  | 'unreadable-batch' // a compressed batch of Kafka records that cannot be decompressed
+  | 'foreign-cluster' // the record claims another cluster than its source is bound to
   | 'malformed-line' // a text line of a known format with fields missing or wrong
 
 /** A record refused. `detail` names the field and the offending value, at most 200 characters. */

@@ -1,0 +1,47 @@
+/**
+ *  dead letters of Kafka topics (table) ─► dead-letter topic
+ *
+ * The table is the truth: a letter is committed with the batch it was refused in, and copied to the topic afterwards, at least once. Key: topic and
+ * offset, so that a compacted topic keeps each once. Any number of processes may feed.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DeadLetterRecord, KafkaDriver } from '../sources/kafka/kafka-driver.ts'
+import { forwardLetters } from '../store/write/forward-letters.ts'
+import type { ForwardedLetter } from '../store/write/forward-letters.ts'
+import type { Database } from '../store/db/database.ts'
+
+export interface FeedOptions {
+  readonly database: Database
+  readonly driver: Pick<KafkaDriver, 'send'>
+  readonly topic: string
+  /** The database or the brokers did not take them; tried again by itself. Told once per stretch of failures. */
+  readonly onFailure?: (text: string) => void
+  /** How often to look. Default 2000. */
+  readonly everyMs?: number
+}
+
+/** Letters of one transaction: at most 2 MB. */
+const BATCH_LETTERS = 500
+const MAX_DELAY_MS = 60_000
+
+/** Feeds until `signal` is aborted. */
+export async function feedLetters({ database, driver, topic, onFailure, everyMs = 2_000 }: FeedOptions, signal: AbortSignal): Promise<void> {
+  let failures = 0
+  while (!signal.aborted) {
+    let fed = 0
+    try {
+      fed = await forwardLetters(database, BATCH_LETTERS, (letters) => driver.send(topic, letters.map(recordOf)))
+      failures = 0
+    } catch (error) {
+      if (failures++ === 0) onFailure?.(`Dead letters cannot be copied to topic ${topic}: ${error instanceof Error ? error.message : String(error)} They stay in the table and are tried again.`)
+    }
+    if (fed < BATCH_LETTERS) await sleep(Math.min(everyMs * 2 ** failures, MAX_DELAY_MS), undefined, { signal }).catch(() => undefined)
+  }
+}
+
+function recordOf({ cluster, source, offset, format, reason, detail, sample, isComplete, rejectedAtMs }: ForwardedLetter): DeadLetterRecord {
+  return {
+    key: `${source}@${offset}`, value: Buffer.from(sample),
+    headers: { cluster, source, offset, format, reason, detail, 'is-complete': String(isComplete), 'rejected-at': new Date(rejectedAtMs).toISOString() },
+  }
+}
