@@ -1,4 +1,5 @@
 /** Environment -> frozen Config, or problems that name the variable. The only reader of the environment. */
+import { retentionProblems } from './retention-settings.ts'
 import { SETTINGS } from './settings.ts'
 import type { Config, Setting } from './settings.ts'
 
@@ -24,6 +25,7 @@ export function loadConfig(env: Environment): ConfigResult {
       problems.push(`${setting.name} ${error instanceof Error ? error.message : 'is not valid.'}`)
     }
   }
+  problems.push(...retentionProblems(config))
   const warnings = misspelt(env)
   return problems.length > 0 ? { problems, warnings } : { config: Object.freeze(config) as Config, problems, warnings }
 }

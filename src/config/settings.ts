@@ -3,6 +3,7 @@
  *
  * An empty variable counts as unset. Flags of a command win over variables.
  */
+import { RETENTION_SETTINGS } from './retention-settings.ts'
 import type { Parse } from './setting-parsers.ts'
 import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, ingestClientList, ingestKeyList, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
 import type { Secret } from './secret.ts'
@@ -117,6 +118,7 @@ export const SETTINGS = {
     name: 'FLOWFENCE_MAX_NODES', parse: wholeNumber(1, 1_000_000), fallback: 10_000, defaultText: '10000',
     effect: 'Distinct names of reporting nodes kept per cluster, to notice when one falls silent; flows of further ones are stored without counting for a node.',
   } satisfies Setting<number>,
+  ...RETENTION_SETTINGS,
   ownWorkloads: {
     name: 'FLOWFENCE_OWN_WORKLOADS', parse: workloadList, fallback: [] as readonly string[], defaultText: 'none',
     effect: 'Comma list of the collector\'s own workloads (shippers, Kafka, flowfence), each as namespace or namespace/workload: what they send each other is ignored.',

@@ -42,6 +42,18 @@ export type PrincipalKind = 'local' | 'api-key' | 'ingest-key' | 'client-certifi
 /** `busy`: told to come again later. `refused`: wrong or too large. `failed`: not its fault. `left`: the client went away. */
 export type BodyOutcome = 'ingested' | 'busy' | 'refused' | 'failed' | 'left'
 
+/** A round of housekeeping over all clusters. */
+export interface HouseKept {
+  readonly folded: number
+  readonly rolled: number
+  readonly expired: number
+  /** `undefined` while nobody receives flows. */
+  readonly watermarkLagUs: number | undefined
+  readonly failures: readonly HousekeepingStep[]
+}
+
+export type HousekeepingStep = 'fold' | 'roll-up' | 'expire-edges' | 'expire-coverage' | 'expire-digests' | 'expire-flows' | 'partitions'
+
 export interface Events {
   recordsCounted(event: RecordsCounted): void
   coverageNoted(event: { readonly type: CoverageType; readonly events: number; readonly lost: number }): void
@@ -59,6 +71,7 @@ export interface Events {
   requestServed(event: RequestServed): void
   requestRefused(event: { readonly reason: RefusalReason }): void
   readinessChecked(event: { readonly isReady: boolean }): void
+  houseKept(event: HouseKept): void
 }
 
 export interface Metrics {
@@ -105,6 +118,9 @@ function createEvents(registry: Registry): Events {
   })
   const refused = new Counter({ name: 'flowfence_http_refused_total', help: 'Requests refused: foreign Host header, foreign Origin, missing or wrong key or client certificate, or a credential for ingest elsewhere.', labelNames: ['reason'], registers })
   const ready = new Gauge({ name: 'flowfence_ready', help: '1 when the last readiness check passed.', registers })
+  const units = new Counter({ name: 'flowfence_housekeeping_units_total', help: 'Windows joined, hours and days rolled up, hours and days expired.', labelNames: ['step'], registers })
+  const failures = new Counter({ name: 'flowfence_housekeeping_failures_total', help: 'Steps of housekeeping that failed; each is tried again a minute later.', labelNames: ['step'], registers })
+  const lag = new Gauge({ name: 'flowfence_rollup_lag_seconds', help: 'How far rollups may be behind the clock, of the slowest cluster that receives flows.', registers })
   return {
     recordsCounted({ source, format, outcome, reason, records }) {
       const shown = FORMATS.has(format) ? format : 'unknown'
@@ -140,5 +156,12 @@ function createEvents(registry: Registry): Events {
     },
     requestRefused: ({ reason }) => refused.inc({ reason }),
     readinessChecked: ({ isReady }) => ready.set(isReady ? 1 : 0),
+    houseKept(event) {
+      units.inc({ step: 'folded' }, event.folded)
+      units.inc({ step: 'rolled' }, event.rolled)
+      units.inc({ step: 'expired' }, event.expired)
+      for (const step of event.failures) failures.inc({ step })
+      lag.set((event.watermarkLagUs ?? 0) / 1e6)
+    },
   }
 }

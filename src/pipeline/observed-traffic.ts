@@ -14,6 +14,7 @@ import type { Listeners } from '../core/flow/orient.ts'
 import type { TrafficEdge } from '../core/flow/traffic.ts'
 import { groupWorkloads } from '../core/flow/workloads.ts'
 import type { WorkloadIndex } from '../core/flow/workloads.ts'
+import { inSnapshot } from '../store/db/database.ts'
 import type { Queryable } from '../store/db/database.ts'
 import { findCluster } from '../store/read/select-clusters.ts'
 import { selectEdges, selectObservedRange } from '../store/read/select-edges.ts'
@@ -49,6 +50,10 @@ export interface StoreRange {
 
 /** What the store holds of a cluster in [since, until); without bounds, everything kept. Says which cluster it is. */
 export async function observeStore(database: Queryable, range: StoreRange): Promise<ObservedTraffic & { cluster: string; clusterId: number }> {
+  return inSnapshot(database, (tx) => observeSnapshot(tx, range))
+}
+
+async function observeSnapshot(database: Queryable, range: StoreRange): Promise<ObservedTraffic & { cluster: string; clusterId: number }> {
   const cluster = await findCluster(database, range.cluster)
   const edges = await selectEdges(database, { clusterId: cluster.id, sinceUs: range.sinceUs, untilUs: range.untilUs })
   const podNetworks = await selectPodNetworks(database, cluster.id)

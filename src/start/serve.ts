@@ -15,12 +15,12 @@ import type { Logger } from '../observe/logger.ts'
 import { createIngesters } from '../pipeline/ingesters.ts'
 import type { Ingesters } from '../pipeline/ingesters.ts'
 import type { Ingester } from '../pipeline/ingest.ts'
-import { retain } from '../pipeline/retain.ts'
 import type { Database } from '../store/db/database.ts'
 import type { Config } from '../config/settings.ts'
 import { bindApiStore } from './bind-store.ts'
 import { nowUs } from './clock.ts'
-import { limitsOf } from './limits.ts'
+import { startHousekeeping } from './housekeeping.ts'
+import { limitsOf, retentionOf } from './limits.ts'
 
 export interface ServiceOptions {
   readonly config: Config
@@ -38,8 +38,6 @@ export interface Service {
   stop(): Promise<void>
 }
 
-/** Folding is due a minute after the last one ended. More often: fewer rows to read; more seldom: less work for the database. */
-const HOUSEKEEPING_MS = 60_000
 /** How long running requests may take to end after the first Ctrl-C. */
 const GRACE_MS = 15_000
 /** Shorter than clients wait: they hear 503 and try again. */
@@ -71,7 +69,7 @@ export async function startService(database: Database, { config, version, logger
     tls: { certFile: config.tlsCertFile, keyFile: config.tlsKeyFile, clientCaFile: config.tlsClientCaFile, hasClients: access.clients.length > 0 },
   }, app)
   logger.info({ url: listeners.main.url, tlsUrl: listeners.tls?.url, cluster: config.cluster, needsKey: access.apiKey !== undefined }, 'listening')
-  const housekeeping = startHousekeeping(database, ingesters, logger)
+  const housekeeping = startHousekeeping(database, { retention: retentionOf(config), logger, events: metrics.events })
   return {
     server: listeners.main, tlsServer: listeners.tls, ingester, ingesters,
     stop: async () => {
@@ -91,29 +89,4 @@ async function readManifestText(text: Buffer): ReturnType<typeof loadPolicies> {
 async function readObjectText(text: Buffer): Promise<{ objects: unknown[]; inputErrors: readonly ManifestError[] }> {
   const { objects, inputErrors } = await readManifests(['-'], { stdin: Readable.from([text]) })
   return { objects: objects.map((o) => o.object), inputErrors: inputErrors.map((e) => ({ ...e, file: 'body' })) }
-}
-
-function startHousekeeping(database: Database, ingesters: Ingesters, logger: Logger): { stop(): Promise<void> } {
-  let timer: NodeJS.Timeout | undefined
-  let running: Promise<void> = Promise.resolve()
-  const schedule = (): void => {
-    timer = setTimeout(() => {
-      running = retainAll(database, ingesters)
-        .catch((error: unknown) => logger.warn({ reason: String(error) }, 'housekeeping failed; it is tried again in a minute'))
-        .finally(() => { if (timer !== undefined) schedule() })
-    }, HOUSEKEEPING_MS)
-    timer.unref()
-  }
-  schedule()
-  return {
-    stop: async () => {
-      clearTimeout(timer)
-      timer = undefined
-      await running
-    },
-  }
-}
-
-async function retainAll(database: Database, ingesters: Ingesters): Promise<void> {
-  for (const { clusterId } of await ingesters.made()) await retain(database, clusterId, nowUs())
 }

@@ -12,6 +12,7 @@ describe('settings', () => {
       databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
       bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10,
       maxIdentities: 200_000, maxDeadLettersPerMinute: 1000, maxNodes: 10_000,
+      retainRawDays: 7, retainWindowDays: 14, retainHourDays: 90, retainDayDays: 400, latenessDays: 8,
       ingestKeys: [], ingestClients: [], tlsCertFile: undefined, tlsKeyFile: undefined, tlsClientCaFile: undefined, tlsPort: undefined,
       ingestBodyLimitBytes: 268_435_456, ingestQueue: 64, spoolDir: undefined, spoolLimitBytes: 1_073_741_824,
     })
@@ -64,6 +65,20 @@ describe('settings', () => {
       'FLOWFENCE_INGEST_KEYS must be a comma list of cluster=key, such as prod=KEY1,staging=KEY2; each key has 8 to 512 printable ASCII characters without spaces and commas. Its value is not shown.',
       'FLOWFENCE_INGEST_CLIENTS holds "goldmane", but must be a comma list of identity=cluster, such as goldmane=prod,spiffe://example.org/emitter=staging.',
     ])
+  })
+
+  test('retention that contradicts itself is refused, with the names of both variables', () => {
+    expect(loadConfig({ FLOWFENCE_LATENESS_DAYS: '14' }).problems).toEqual([
+      'FLOWFENCE_LATENESS_DAYS is 14, but must be less than FLOWFENCE_RETAIN_WINDOW_DAYS, which is 14: a flow may come that late, and its hour is summed up only then. Lower the first or raise the second.',
+    ])
+    expect(loadConfig({ FLOWFENCE_RETAIN_WINDOW_DAYS: '120', FLOWFENCE_RETAIN_DAY_DAYS: '90' }).problems).toEqual([
+      'FLOWFENCE_RETAIN_WINDOW_DAYS is 120, but must be less than FLOWFENCE_RETAIN_HOUR_DAYS, which is 90: hours are what windows are summed up to. Lower the first or raise the second.',
+      'FLOWFENCE_RETAIN_HOUR_DAYS is 90, but must be less than FLOWFENCE_RETAIN_DAY_DAYS, which is 90: days are what hours are summed up to. Lower the first or raise the second.',
+    ])
+    expect(loadConfig({ FLOWFENCE_RETAIN_RAW_DAYS: '0', FLOWFENCE_RETAIN_WINDOW_DAYS: 'two' }).problems).toEqual([
+      'FLOWFENCE_RETAIN_RAW_DAYS is "0", but must be a whole number from 1 to 3650.', 'FLOWFENCE_RETAIN_WINDOW_DAYS is "two", but must be a whole number from 2 to 3650.',
+    ])
+    expect(loadConfig({ FLOWFENCE_LATENESS_DAYS: '2', FLOWFENCE_RETAIN_WINDOW_DAYS: '3', FLOWFENCE_RETAIN_HOUR_DAYS: '4', FLOWFENCE_RETAIN_DAY_DAYS: '5' }).problems).toEqual([])
   })
 
   test('a problem with a secret does not repeat it', () => {

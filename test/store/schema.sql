@@ -36,8 +36,51 @@ table coverage_events column type text not null
 table coverage_events column node text not null
 table coverage_events column lost bigint not null
 table coverage_events column detail text not null
+table edge_day_rollups column cluster_id integer not null
+table edge_day_rollups column day_start timestamp with time zone not null
+table edge_day_rollups column first_at timestamp with time zone not null
+table edge_day_rollups column last_at timestamp with time zone not null
+table edge_days column day_start timestamp with time zone not null
+table edge_days column first_at timestamp with time zone not null
+table edge_days column last_at timestamp with time zone not null
+table edge_days column initiator_id bigint not null
+table edge_days column responder_id bigint not null
+table edge_days column flows bigint not null
+table edge_days column cluster_id integer not null
+table edge_days column port integer not null
+table edge_days column initiator_port integer not null
+table edge_days column evidence smallint not null
+table edge_days column is_long_lived boolean not null
+table edge_days column protocol text not null
+table edge_days column side text not null
+table edge_days column observed_verdict text not null
+table edge_days column presence bit(288) not null
+table edge_horizons column cluster_id integer not null
+table edge_horizons column windows_before timestamp with time zone not null default '-infinity'::timestamp with time zone
+table edge_horizons column hours_before timestamp with time zone not null default '-infinity'::timestamp with time zone
+table edge_hour_rollups column cluster_id integer not null
+table edge_hour_rollups column hour_start timestamp with time zone not null
+table edge_hour_rollups column first_at timestamp with time zone not null
+table edge_hour_rollups column last_at timestamp with time zone not null
+table edge_hour_rollups column is_rolled boolean not null
+table edge_hours column hour_start timestamp with time zone not null
+table edge_hours column first_at timestamp with time zone not null
+table edge_hours column last_at timestamp with time zone not null
+table edge_hours column initiator_id bigint not null
+table edge_hours column responder_id bigint not null
+table edge_hours column flows bigint not null
+table edge_hours column cluster_id integer not null
+table edge_hours column port integer not null
+table edge_hours column initiator_port integer not null
+table edge_hours column evidence smallint not null
+table edge_hours column presence smallint not null
+table edge_hours column is_long_lived boolean not null
+table edge_hours column protocol text not null
+table edge_hours column side text not null
+table edge_hours column observed_verdict text not null
 table edge_window_batches column cluster_id integer not null
 table edge_window_batches column window_start timestamp with time zone not null
+table edge_window_batches column is_rolled boolean not null default false
 table edge_windows column window_start timestamp with time zone not null
 table edge_windows column first_at timestamp with time zone not null
 table edge_windows column last_at timestamp with time zone not null
@@ -188,6 +231,9 @@ constraint clusters clusters_name_key UNIQUE (name)
 constraint clusters clusters_pkey PRIMARY KEY (id)
 constraint content_digests content_digests_pkey PRIMARY KEY (cluster_id, digest)
 constraint coverage_events coverage_events_pkey PRIMARY KEY (cluster_id, at, type, node, lost, detail)
+constraint edge_day_rollups edge_day_rollups_pkey PRIMARY KEY (cluster_id, day_start)
+constraint edge_horizons edge_horizons_pkey PRIMARY KEY (cluster_id)
+constraint edge_hour_rollups edge_hour_rollups_pkey PRIMARY KEY (cluster_id, hour_start)
 constraint external_overflows external_overflows_pkey PRIMARY KEY (cluster_id, day_start, initiator_id, responder_id, protocol, port, initiator_port)
 constraint flow_ends flow_ends_pkey PRIMARY KEY (cluster_id, id)
 constraint identities identities_pkey PRIMARY KEY (cluster_id, id)
@@ -202,6 +248,8 @@ constraint schema_migrations schema_migrations_pkey PRIMARY KEY (id)
 index CREATE INDEX cluster_state_versions_cluster_id_confirmed_until_idx ON public.cluster_state_versions USING btree (cluster_id, confirmed_until)
 index CREATE INDEX cluster_state_versions_cluster_id_instance_idx ON public.cluster_state_versions USING btree (cluster_id, instance)
 index CREATE INDEX content_digests_stored_at_idx ON public.content_digests USING btree (stored_at)
+index CREATE INDEX edge_days_cluster_id_day_start_idx ON public.edge_days USING btree (cluster_id, day_start)
+index CREATE INDEX edge_hours_cluster_id_hour_start_idx ON public.edge_hours USING btree (cluster_id, hour_start)
 index CREATE INDEX edge_window_batches_cluster_id_window_start_idx ON public.edge_window_batches USING btree (cluster_id, window_start)
 index CREATE INDEX edge_windows_cluster_id_window_start_idx ON public.edge_windows USING btree (cluster_id, window_start)
 index CREATE INDEX external_peer_batches_cluster_id_day_start_idx ON public.external_peer_batches USING btree (cluster_id, day_start)
@@ -226,6 +274,9 @@ index CREATE UNIQUE INDEX clusters_name_key ON public.clusters USING btree (name
 index CREATE UNIQUE INDEX clusters_pkey ON public.clusters USING btree (id)
 index CREATE UNIQUE INDEX content_digests_pkey ON public.content_digests USING btree (cluster_id, digest)
 index CREATE UNIQUE INDEX coverage_events_pkey ON public.coverage_events USING btree (cluster_id, at, type, node, lost, detail)
+index CREATE UNIQUE INDEX edge_day_rollups_pkey ON public.edge_day_rollups USING btree (cluster_id, day_start)
+index CREATE UNIQUE INDEX edge_horizons_pkey ON public.edge_horizons USING btree (cluster_id)
+index CREATE UNIQUE INDEX edge_hour_rollups_pkey ON public.edge_hour_rollups USING btree (cluster_id, hour_start)
 index CREATE UNIQUE INDEX external_overflows_pkey ON public.external_overflows USING btree (cluster_id, day_start, initiator_id, responder_id, protocol, port, initiator_port)
 index CREATE UNIQUE INDEX flow_ends_pkey ON public.flow_ends USING btree (cluster_id, id)
 index CREATE UNIQUE INDEX identities_pkey ON public.identities USING btree (cluster_id, id)

@@ -94,6 +94,15 @@ export async function withSnapshot<T>(database: Database, work: (tx: Queryable) 
   })
 }
 
+/** As withSnapshot; in an open transaction, which the caller made a snapshot, in that one. */
+export async function inSnapshot<T>(on: Queryable, work: (tx: Queryable) => Promise<T>): Promise<T> {
+  return isDatabase(on) ? withSnapshot(on, work) : work(on)
+}
+
+function isDatabase(on: Queryable): on is Database {
+  return 'pool' in on
+}
+
 export interface RetryOptions {
   /** Told before each wait, for logs and metrics. */
   readonly onRetry?: (error: unknown, delayMs: number) => void
