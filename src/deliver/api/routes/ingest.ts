@@ -19,6 +19,7 @@ import { OTLP_LOGS_PATH, sendExported } from '../otlp-response.ts'
 import { principalOf } from '../principal.ts'
 import { QueryReader } from '../query.ts'
 import { checkMediaType, mediaTypeOf } from '../read-body.ts'
+import { separateValues } from '../separate-values.ts'
 
 const FLOWS_PATH = '/api/v1/ingest/flows'
 export const INGEST_PATHS: ReadonlySet<string> = new Set([FLOWS_PATH, OTLP_LOGS_PATH])
@@ -97,7 +98,8 @@ class IngestPush {
     const limit = isProtobuf ? this.#wholeLimit() : { limitBytes: this.#context.ingestBodyLimitBytes, setting: 'raise FLOWFENCE_INGEST_BODY_LIMIT' }
     checkBodyHead(req, limit)
     this.#queue.requireRoom()
-    const body = await this.#spool.receive(decodedBody(req, limit))
+    const chunks = decodedBody(req, limit)
+    const body = await this.#spool.receive(mediaTypeOf(req) === 'application/json' ? separateValues(chunks) : chunks)
     try {
       const kind = isProtobuf ? 'protobuf' : await this.#kindOf(body)
       if (body.sizeBytes === 0 && req.path !== OTLP_LOGS_PATH) throw new AppError('usage', 'The body is empty. Send flow records, one JSON object per line.')
