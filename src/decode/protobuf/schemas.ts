@@ -1,6 +1,6 @@
 /**
- * The wire schemas that are read, as .proto text: what flowfence needs of each public interface, with the field numbers of Hubble (2026-01), Calico
- * Goldmane (2026-08), the NetObserv agent, Antrea's go-ipfix and OTLP. Fields that are not listed are skipped when decoding. Kept in a module, so
+ * The wire schemas that are read and written, as .proto text: what flowfence needs of each public interface, with the field numbers of Hubble
+ * (2026-01), Calico Goldmane (2026-08), the NetObserv agent, Antrea's go-ipfix and OTLP. Fields that are not listed are skipped when decoding. Kept in a module, so
  * that the package carries them wherever it is compiled to. Enumerations whose numbers mean the same to the readers are plain integers here.
  */
 import protobuf from 'protobufjs'
@@ -91,6 +91,60 @@ message ListMetadata { int64 totalPages = 1; int64 totalResults = 2; }
 message FlowListResult { ListMetadata meta = 1; repeated FlowResult flows = 2; }
 `
 
+/** What is asked of Hubble Relay (observer.Observer) and answered beside the flows; `FlowHead` is all that a stream must know of a message. */
+const OBSERVER = `
+syntax = "proto3";
+package observer;
+message Timestamp { int64 seconds = 1; int32 nanos = 2; }
+message UInt32Value { uint32 value = 1; }
+message GetFlowsRequest {
+  uint64 number = 1; bool follow = 3; repeated FlowFilter blacklist = 5; repeated FlowFilter whitelist = 6; Timestamp since = 7; Timestamp until = 8;
+  bool first = 9;
+}
+message ServerStatusResponse {
+  uint64 num_flows = 1; uint64 max_flows = 2; uint64 seen_flows = 3; uint64 uptime_ns = 4; UInt32Value num_connected_nodes = 5;
+  UInt32Value num_unavailable_nodes = 6; repeated string unavailable_nodes = 7; string version = 8; double flows_rate = 9;
+}
+message FlowHead { Head flow = 1; string node_name = 1000; }
+message Head { Timestamp time = 1; string node_name = 11; }
+message FlowFilter {
+  repeated string source_ip = 1; repeated string source_pod = 2; repeated string destination_ip = 3; repeated string destination_pod = 4;
+  repeated Verdict verdict = 5; repeated EventTypeFilter event_type = 6; repeated string source_fqdn = 7; repeated string destination_fqdn = 8;
+  repeated string http_status_code = 9; repeated string source_label = 10; repeated string destination_label = 11; repeated string protocol = 12;
+  repeated string source_port = 13; repeated string destination_port = 14; repeated bool reply = 15; repeated string source_service = 16;
+  repeated string destination_service = 17; repeated string dns_query = 18; repeated uint32 source_identity = 19; repeated uint32 destination_identity = 20;
+  repeated string http_method = 21; repeated string http_path = 22; repeated TCPFlags tcp_flags = 23; repeated string node_name = 24;
+  repeated IPVersion ip_version = 25; repeated Workload source_workload = 26; repeated Workload destination_workload = 27; repeated string trace_id = 28;
+  repeated string uuid = 29; repeated TrafficDirection traffic_direction = 30; repeated string http_url = 31; repeated HTTPHeader http_header = 32;
+  repeated DropReason drop_reason_desc = 33; repeated string source_ip_xlated = 34; repeated NetworkInterface interface = 35;
+  repeated string node_labels = 36; repeated string source_cluster_name = 37; repeated string destination_cluster_name = 38;
+  repeated uint64 ip_trace_id = 39; repeated bool encrypted = 40; Experimental experimental = 999;
+}
+message Experimental { repeated string cel_expression = 1; }
+message EventTypeFilter { int32 type = 1; bool match_sub_type = 2; int32 sub_type = 3; }
+message TCPFlags {
+  bool FIN = 1; bool SYN = 2; bool RST = 3; bool PSH = 4; bool ACK = 5; bool URG = 6; bool ECE = 7; bool CWR = 8; bool NS = 9;
+}
+message Workload { string name = 1; string kind = 2; }
+message HTTPHeader { string key = 1; string value = 2; }
+message NetworkInterface { uint32 index = 1; string name = 2; }
+enum Verdict { VERDICT_UNKNOWN = 0; FORWARDED = 1; DROPPED = 2; ERROR = 3; AUDIT = 4; REDIRECTED = 5; TRACED = 6; TRANSLATED = 7; }
+enum TrafficDirection { TRAFFIC_DIRECTION_UNKNOWN = 0; INGRESS = 1; EGRESS = 2; }
+enum IPVersion { IP_NOT_USED = 0; IPv4 = 1; IPv6 = 2; }
+enum DropReason { DROP_REASON_UNKNOWN = 0; POLICY_DENIED = 133; POLICY_DENY = 181; AUTH_REQUIRED = 189; }
+`
+
+/** What is asked of Goldmane (goldmane.Flows) and answered; `FlowHead` as above, `FlowCount` a page of a list without its flows' content. */
+const FLOWS_API = `
+syntax = "proto3";
+package flows;
+message FlowStreamRequest { int64 start_time_gte = 1; int64 aggregation_interval = 3; }
+message FlowListRequest { int64 start_time_gte = 1; int64 start_time_lt = 2; int64 page = 3; int64 page_size = 4; int64 aggregation_interval = 7; }
+message FlowCount { repeated FlowHead flows = 2; }
+message FlowHead { int64 id = 1; Head flow = 2; }
+message Head { int64 start_time = 2; int64 end_time = 3; }
+`
+
 const NETOBSERV = `
 syntax = "proto3";
 package netobserv;
@@ -159,6 +213,14 @@ const TYPES = {
   goldmaneResult: { text: GOLDMANE, name: 'goldmane.FlowResult', options: AS_WRITTEN },
   goldmaneUpdate: { text: GOLDMANE, name: 'goldmane.FlowUpdate', options: AS_WRITTEN },
   goldmaneList: { text: GOLDMANE, name: 'goldmane.FlowListResult', options: AS_WRITTEN },
+  getFlowsRequest: { text: OBSERVER, name: 'observer.GetFlowsRequest', options: AS_WRITTEN },
+  flowFilter: { text: OBSERVER, name: 'observer.FlowFilter', options: AS_WRITTEN },
+  serverStatus: { text: OBSERVER, name: 'observer.ServerStatusResponse', options: AS_WRITTEN },
+  hubbleHead: { text: OBSERVER, name: 'observer.FlowHead', options: AS_WRITTEN },
+  flowStreamRequest: { text: FLOWS_API, name: 'flows.FlowStreamRequest', options: AS_WRITTEN },
+  flowListRequest: { text: FLOWS_API, name: 'flows.FlowListRequest', options: AS_WRITTEN },
+  flowCount: { text: FLOWS_API, name: 'flows.FlowCount', options: AS_WRITTEN },
+  goldmaneHead: { text: FLOWS_API, name: 'flows.FlowHead', options: AS_WRITTEN },
   netobservRecord: { text: NETOBSERV, name: 'netobserv.Record', options: AS_WRITTEN },
   netobservRecords: { text: NETOBSERV, name: 'netobserv.Records', options: AS_WRITTEN },
   antreaFlow: { text: ANTREA, name: 'antrea.Flow', options: AS_WRITTEN },
