@@ -38,7 +38,15 @@ const saslOf = (sasl: KafkaSasl): library.SASLOptions => {
       throw new TokenFailure('no OAuth token can be got', { cause: error })
     }
   }
-  return { mechanism: 'OAUTHBEARER', token }
+  return { mechanism: 'OAUTHBEARER', token, authBytesValidator: refuseToken }
+}
+
+/** A broker that refuses a token answers without an error, with a JSON text that says why. The library knows the format but calls back twice. */
+const refuseToken: NonNullable<library.SASLOptions['authBytesValidator']> = (answer, callback) => {
+  // The types leave out that there may be no answer.
+  const text = (answer as Buffer | null | undefined)?.toString('utf8') ?? ''
+  if (/"status"\s*:/.test(text)) callback(new library.AuthenticationError('The token is refused.'))
+  else callback(null, answer)
 }
 
 /** `host:port`, `[ipv6]:port`. */

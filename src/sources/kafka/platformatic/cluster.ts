@@ -40,9 +40,6 @@ interface CoordinatorAnswer {
 export type OffsetKind = 'earliest' | 'latest'
 const OFFSET_TIMESTAMP = { earliest: -2n, latest: -1n } as const
 
-/** A broker could not be reached: which, and why. Trying again may help. */
-export class BrokerUnreachable extends AppError {}
-
 /** An answer that holds errors of single topics is thrown by the library; it is still an answer. */
 const answerIn = <Answer>(error: unknown): Answer | undefined => (error as { response?: Answer } | undefined)?.response
 
@@ -183,7 +180,7 @@ export class Cluster {
     }
     const fatal = failures.map(({ error }) => fatalKafkaError(error, this.#options)).find((error) => error !== undefined)
     if (fatal !== undefined) throw fatal
-    const texts = failures.map(({ broker, error }) => `${addressText(broker)}: ${reasonOf(error)}`)
-    throw new BrokerUnreachable('unavailable', `No Kafka broker answers (${texts.join('; ')})`, { retryable: true, cause: failures[0]?.error })
+    const texts = failures.map(({ broker, error }) => `${addressText(broker)}: ${reasonOf(error, this.#options.sasl !== undefined)}`)
+    throw new AppError('unavailable', `No Kafka broker answers (${texts.join('; ')})`, { retryable: true, cause: failures[0]?.error })
   }
 }

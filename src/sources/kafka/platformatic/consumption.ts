@@ -30,8 +30,8 @@ const RETRY_FIRST_MS = 200
 const RETRY_MAX_MS = 15_000
 /** A new topic takes a moment to be known by all brokers. */
 const UNKNOWN_TOPIC_TRIES = 4
-/** A login that worked before may fail while a broker starts or a password is changed: so often it is tried again. */
-const LOGIN_TRIES = 6
+/** A refusal after it has worked may come from a broker that is still starting: so long it is tried again. */
+const REFUSAL_GRACE_MS = 300_000
 /** Loading, not available, not here. */
 const COORDINATOR_MOVES: ReadonlySet<number> = new Set([14, 15, 16])
 const COORDINATOR_TRIES = 5
@@ -60,9 +60,10 @@ export class Consumption {
   #failure: unknown
   #topicNames: readonly string[] = []
   /** Topics and numbers of partitions, to see changes. */
-  #shape = ''
+  #shape: string | undefined
   #isJoined = false
-  #wasJoined = false
+  /** When the group was joined last; 0: never. */
+  #joinedAtMs = 0
   #lastStatus = ''
   #refreshing: Promise<void> | undefined
 
@@ -111,6 +112,7 @@ export class Consumption {
       signal.removeEventListener('abort', stop)
       stop()
       this.#assign([])
+      this.#fetcher.revokeAll()
       this.#parts.connections.dropLanes((lane) => lane.startsWith('fetch-'))
       await Promise.race([this.#membership.leave().catch(() => undefined), sleep(LEAVE_TIMEOUT_MS, undefined, { ref: false })])
       this.#parts.connections.dropLanes((lane) => lane === 'join')
@@ -156,7 +158,7 @@ export class Consumption {
   /** Something does not answer; what cannot be mended is thrown. */
   #complain(error: unknown, failures: number): void {
     const fatal = fatalConnectionError(error, this.#parts.options.brokers.join(', '), this.#parts.options) ?? fatalKafkaError(error, this.#parts.options)
-    if (fatal !== undefined && !(this.#wasJoined && fatal.code === 'unauthorized' && failures < LOGIN_TRIES)) throw fatal
+    if (fatal !== undefined && Date.now() - this.#joinedAtMs > REFUSAL_GRACE_MS) throw fatal
     const code = kafkaCodeOf(error)
     // Quite usual for a moment, when the group is new or its coordinator moves.
     if (code !== undefined && COORDINATOR_MOVES.has(code) && failures < COORDINATOR_TRIES) return
@@ -165,7 +167,7 @@ export class Consumption {
       this.#status(`Members of group "${this.#parts.options.groupId}" run another driver: stop them, or give this one another group.`)
     } else if (code !== undefined) {
       this.#status(`Kafka cannot serve group "${this.#parts.options.groupId}" at the moment (${reasonOf(error)}).`)
-    } else this.#status(unreachable(this.#parts.options.brokers, reasonOf(error)))
+    } else this.#status(unreachable(this.#parts.options.brokers, reasonOf(error, this.#parts.options.sasl !== undefined)))
   }
 
   async #findTopics(): Promise<void> {
@@ -220,8 +222,8 @@ export class Consumption {
     this.#give(recreated)
     this.#take(recreated)
     const shape = topics.map(({ name, id, leaders: own }) => `${name} ${id} ${own.length}`).join('\n')
-    if (shape !== this.#shape && this.#shape !== '') this.#membership.rejoin()
-    this.#shape = shape === '' ? ' ' : shape
+    if (this.#shape !== undefined && shape !== this.#shape) this.#membership.rejoin()
+    this.#shape = shape
     return { missing }
   }
 
@@ -240,7 +242,7 @@ export class Consumption {
         await this.#membership.stay(() => {
           failures = 0
           this.#isJoined = true
-          this.#wasJoined = true
+          this.#joinedAtMs = Date.now()
           this.#status()
         }, this.#end.signal)
       } catch (error) {

@@ -111,7 +111,7 @@ export function fatalKafkaError(error: unknown, options: KafkaOptions, topic?: s
 }
 
 /** What went wrong, in a few words without a full stop. */
-export function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown, hasLogin = true): string {
   const told = chain(error)
   const system = codeIn(told, /^(E[A-Z]+|ENOTFOUND|EAI_AGAIN)$/)
   if (system === 'ECONNREFUSED') return 'connection refused'
@@ -120,6 +120,7 @@ export function reasonOf(error: unknown): string {
   if (told.some((at) => at instanceof TokenFailure)) return 'no OAuth token could be had'
   const kafka = told.find((at) => typeof at.apiCode === 'number')?.apiId
   if (typeof kafka === 'string') return kafka
+  if (told.some(({ message }) => message === 'Connection closed')) return hasLogin ? 'it closes the connection' : 'it closes the connection; it may want a login or TLS'
   const last = told.at(-1)?.message
   return typeof last === 'string' && last !== '' ? last.replace(/[.\s]+$/, '') : 'no reason given'
 }

@@ -15,9 +15,11 @@ import type { Member } from './sticky-assignment.ts'
 /** How long the group waits for members to join again. More spares members in a long pause; less gets a group without a lost member going sooner. */
 export const REBALANCE_TIMEOUT_MS = 60_000
 const DEFAULT_SESSION_TIMEOUT_MS = 30_000
-/** Heartbeats are a tenth of the session apart, within these. */
+/** Heartbeats are a tenth of the session apart, within these. More of them: the group shares out sooner, since they tell of a member that comes. */
 const HEARTBEAT_MIN_MS = 300
-const HEARTBEAT_MAX_MS = 3_000
+const HEARTBEAT_MAX_MS = 1_000
+/** More: fewer records are read by both the old and the new member of a partition; less: the group goes on sooner. */
+const HANDOVER_MS = 100
 /** Members with another name for it cannot be in one group; so do members that run the other driver. */
 const PROTOCOL = 'flowfence-sticky'
 /** Of the subscription: with what the member has, and of which generation. */
@@ -137,6 +139,8 @@ export class Membership {
     const answer = await this.#call<{ readonly assignment: Buffer }>('join', 'SyncGroup', [...this.#identity(), 'consumer', joined.protocolName ?? PROTOCOL, assignments])
     this.#aliveAtMs = Date.now()
     this.#isAssigned = true
+    // The member that had a partition hears of it at the same time: it should have stopped before its position is asked for.
+    if (joined.generationId > 1) await sleep(HANDOVER_MS)
     const assigned = answer.assignment.length === 0 ? [] : decodeConsumerProtocolAssignment(answer.assignment).assignedPartitions
     this.#parts.assigned(assigned.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition }))))
   }
