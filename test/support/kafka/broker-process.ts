@@ -63,7 +63,12 @@ export async function spawnJava(runtime: JavaRuntime, { folder, ownerPid, remove
   return {
     name: String(pid),
     kill: () => signal('SIGKILL'),
-    stop: () => signal('SIGTERM'),
+    stop: async () => {
+      const exit = signal('SIGTERM')
+      // A paused one cannot listen.
+      child.kill('SIGCONT')
+      await exit
+    },
     pause: () => { child.kill('SIGSTOP'); return Promise.resolve() },
     resume: () => { child.kill('SIGCONT'); return Promise.resolve() },
     hasExited: () => Promise.resolve(hasExited()),
@@ -92,10 +97,20 @@ export async function spawnContainer(
     const { stdout } = await docker('inspect', '--format', '{{.State.Running}}', name).catch(() => ({ stdout: 'false' }))
     return stdout.trim() !== 'true'
   }
+  // Docker refuses to signal a paused container.
+  const unpause = (): Promise<unknown> => docker('unpause', name).catch(() => undefined)
   return {
     name,
-    kill: async () => { if (!(await hasExited())) await docker('kill', name) },
-    stop: async () => { if (!(await hasExited())) await docker('stop', '--time', '30', name) },
+    kill: async () => {
+      if (await hasExited()) return
+      await unpause()
+      await docker('kill', name)
+    },
+    stop: async () => {
+      if (await hasExited()) return
+      await unpause()
+      await docker('stop', '--time', '30', name)
+    },
     pause: async () => { await docker('pause', name) },
     resume: async () => { await docker('unpause', name) },
     hasExited,

@@ -31,7 +31,7 @@ export interface BrokerSettings {
   /** Every broker of the cluster, this one included. */
   readonly controllers: readonly { readonly id: number; readonly port: number }[]
   readonly dataFolder: string
-  /** Where the sockets listen: 127.0.0.1, or 0.0.0.0 inside a container. */
+  /** Where clients are listened for: 127.0.0.1, or 0.0.0.0 inside a container. */
   readonly bind: string
   readonly tls?: { readonly server: Certificate; readonly ca: string }
   readonly extra?: Readonly<Record<string, string>>
@@ -48,7 +48,7 @@ export function serverProperties(settings: BrokerSettings): string {
     'controller.quorum.voters': controllers.map((each) => `${each.id}@127.0.0.1:${each.port}`).join(','),
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAIN',
-    listeners: [...listeners.map(([name, port]) => `${name}://${bind}:${port}`), `CONTROLLER://${bind}:${ports.controller}`].join(','),
+    listeners: [...listeners.map(([name, port]) => `${name}://${bind}:${port}`), `CONTROLLER://127.0.0.1:${ports.controller}`].join(','),
     'advertised.listeners': listeners.map(([name, port]) => `${name}://localhost:${port}`).join(','),
     'listener.security.protocol.map': 'PLAIN:PLAINTEXT,TLS:SSL,MUTUAL:SSL,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,CONTROLLER:PLAINTEXT',
     'log.dirs': settings.dataFolder,
