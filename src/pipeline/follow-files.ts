@@ -7,6 +7,7 @@
  * database that is away and another process at the same log are told and tried again; they stop no other log. Positions are those of `ingest`:
  * killed at any time, the next run loses nothing and stores nothing twice. Folds every minute, because it may run for months.
  */
+import type { Retention } from '../core/aggregate/retention.ts'
 import { dirname, resolve } from 'node:path'
 import { AppError } from '../core/base/app-error.ts'
 import { findLogs, isGlob } from '../sources/find-logs.ts'
@@ -57,6 +58,8 @@ export interface FollowRequest {
   /** Files, folders and globs. */
   readonly patterns: readonly string[]
   readonly nowUs: () => number
+  /** How long what is stored is kept; default DEFAULT_RETENTION. */
+  readonly retention?: Retention | undefined
   /** Ends following: what is being read is stored. */
   readonly signal: AbortSignal
   /** Sentences for people; unescaped. */
@@ -112,7 +115,7 @@ class Following {
     await Promise.all(this.#running)
     await housekeeping
     if (this.#failure !== undefined) throw this.#failure.error
-    await retain(this.#database, this.#ingester.clusterId, this.#request.nowUs())
+    await retain(this.#database, this.#ingester.clusterId, this.#request.nowUs(), { retention: this.#request.retention })
     return this.report
   }
 
@@ -156,7 +159,7 @@ class Following {
     for (;;) {
       await pause.wait(HOUSEKEEPING_MS, 'none')
       if (this.#stop.signal.aborted) return
-      await retain(this.#database, this.#ingester.clusterId, this.#request.nowUs())
+      await retain(this.#database, this.#ingester.clusterId, this.#request.nowUs(), { retention: this.#request.retention })
         .catch((error: unknown) => this.#request.onNotice(`Housekeeping failed and is tried again in a minute: ${String(error)}`))
     }
   }

@@ -12,6 +12,7 @@
  * Leaves to others: reading HTTP and decompressing it, folding and expiry (retain.ts), label rules and orientation (reading).
  */
 import { createHash } from 'node:crypto'
+import type { Retention } from '../core/aggregate/retention.ts'
 import { AppError } from '../core/base/app-error.ts'
 import { createNormalizer } from '../core/normalize/normalizer.ts'
 import { openFile } from '../sources/file.ts'
@@ -64,7 +65,7 @@ export interface IngesterOptions {
   readonly decodePool?: DecodePool | undefined
   /** False: only aggregates are stored, no raw flows. Default true. */
   readonly keepsFlows?: boolean | undefined
-  /** Flows of any age come, so all of the stored cluster state is read; otherwise that of the last 9 days. */
+  /** Flows of any age come, so all of the stored cluster state is read; otherwise that of as many days as flows may be late, and one. */
   readonly isAnyAge?: boolean
   /** The service's clock, microseconds. */
   readonly nowUs: () => number
@@ -74,6 +75,8 @@ export interface IngesterOptions {
   readonly batchRecords?: number
   /** How much the cluster may put into the store; default DEFAULT_LIMITS. */
   readonly limits?: LimitOptions
+  /** How late flows may be, and how long what is stored is kept; default DEFAULT_RETENTION. */
+  readonly retention?: Retention | undefined
 }
 
 export interface IngestProgress {
@@ -95,7 +98,7 @@ export interface BodyOptions {
   readonly source: string
   /** Decompressed bytes at most; more is AppError `too-large`. */
   readonly maxBytes: number
-  /** Takes flows of any time; otherwise older than 8 days is rejected `too-late` and more than an hour ahead `in-future`. */
+  /** Takes flows of any time; otherwise those later than `retention` allows are rejected `too-late` and more than an hour ahead `in-future`. */
   readonly isBackfill?: boolean
   /** The body is one protobuf message; else lines or arrays of text. */
   readonly kind?: 'protobuf'
@@ -167,7 +170,7 @@ export interface Ingester {
   ingestContent(content: OpenedSource, options: ContentOptions): Promise<IngestReport>
   /** Stores what a source holds behind a point, batch after batch; flows of any time. Nothing is folded. */
   ingestFrom(source: OpenedSource, point: ResumePoint, options: FromOptions): Promise<void>
-  /** Stores messages of a stream in one transaction; flows older than 8 days or more than an hour ahead are rejected. */
+  /** Stores messages of a stream in one transaction; flows that are too late or more than an hour ahead are rejected. */
   ingestValues(batch: ValueBatch): Promise<IngestReport>
   /** The first half of `ingestValues`: decodes. May run while others store. */
   readMessages(batch: Omit<ValueBatch, 'positions'>): Promise<readonly ReadBlock[]>
@@ -196,7 +199,7 @@ class DatabaseIngester implements Ingester {
     this.database = database
     this.clusterId = clusterId
     this.options = options
-    this.state = new LiveHistory(database, clusterId, { nowUs, isUnbounded: options.isAnyAge ?? false, vouched: options.vouched })
+    this.state = new LiveHistory(database, clusterId, { nowUs, isUnbounded: options.isAnyAge ?? false, vouched: options.vouched, latenessDays: options.retention?.latenessDays })
     this.laneOptions = { cluster, podCidrs, ownWorkloads, isBound, clusterAliases }
     this.lanes = new ClusterLanes(options.decodePool, this.laneOptions, this.state)
     this.writer = new BatchWriter(database, clusterId, { nowUs, retry: options.retry ?? {}, limits: options.limits, keepsFlows: options.keepsFlows })
@@ -212,7 +215,7 @@ class DatabaseIngester implements Ingester {
         addInputError(report, { file: path, message: error.message })
       }
     }
-    await retain(this.database, this.clusterId, this.options.nowUs())
+    await retain(this.database, this.clusterId, this.options.nowUs(), { retention: this.options.retention })
     return report
   }
 
@@ -255,7 +258,7 @@ class DatabaseIngester implements Ingester {
     const history = historyOf(this.state.source)
     const normalizer = createNormalizer({ ...this.laneOptions, history: () => history })
     const { database, clusterId, writer } = this
-    return replayLetters({ database, clusterId, writer, normalizer, nowUs: this.options.nowUs, retry: this.options.retry ?? {} }, options)
+    return replayLetters({ database, clusterId, writer, normalizer, nowUs: this.options.nowUs, retry: this.options.retry ?? {}, retention: this.options.retention }, options)
   }
 
   async ingestContent(content: OpenedSource, options: ContentOptions): Promise<IngestReport> {
@@ -264,7 +267,7 @@ class DatabaseIngester implements Ingester {
     const point = await withRetry(() => findResumePoint(this.database, this.clusterId, content), this.options.retry)
     if (point.startRecords > 0 || point.isComplete) await this.countKnown(report, content.name, point.startRecords)
     if (!point.isComplete) {
-      const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs())
+      const bounds = options.isBackfill === true ? undefined : timeBounds(this.options.nowUs(), this.options.retention)
       await this.stream(content, point, { report, bounds, ...(options.signal !== undefined && { signal: options.signal }) })
     }
     report.bytes = content.sizeBytes
@@ -315,7 +318,7 @@ class DatabaseIngester implements Ingester {
   private async readValues(of: ReadValues, sizeBytes: number): Promise<readonly ReadBlock[]> {
     await withRetry(() => this.state.refresh(), this.options.retry)
     const { source, values, kind, maxLineBytes, isBackfill, isBody } = of
-    const bounds = isBackfill === true ? undefined : timeBounds(this.options.nowUs())
+    const bounds = isBackfill === true ? undefined : timeBounds(this.options.nowUs(), this.options.retention)
     const lane = await this.lanes.laneFor(sizeBytes)
     return lane.request({ kind: 'values', values: packValues(values, { source, kind, maxLineBytes, bounds, isBody }) })
   }

@@ -1,4 +1,5 @@
 /** The cluster's history as a running service uses it: read anew when the stored state has changed. */
+import { DEFAULT_RETENTION } from '../core/aggregate/retention.ts'
 import { US_PER_DAY, US_PER_SECOND } from '../core/base/time.ts'
 import type { Database } from '../store/db/database.ts'
 import { selectStateHead } from '../store/read/select-cluster-state.ts'
@@ -7,15 +8,15 @@ import { loadConfirmed, loadVersions } from './cluster-state.ts'
 import type { Confirmed } from './cluster-state.ts'
 import type { HistorySource } from './decode-work.ts'
 
-/** Flows come up to 8 days late. */
-const LOOK_BACK_US = 9 * US_PER_DAY
 /** Reading anew takes some seconds per 100,000 versions, so not for every change of a busy cluster. Longer: flows wait longer for their identity. */
 const PAUSE_US = 10 * US_PER_SECOND
 
 export interface LiveHistoryOptions {
   readonly nowUs: () => number
-  /** Everything that is stored, for files of any age; a service reads the last 9 days. */
+  /** Everything that is stored, for files of any age; a service reads as many days as flows may be late, and one. */
   readonly isUnbounded?: boolean
+  /** Default: that of DEFAULT_RETENTION. */
+  readonly latenessDays?: number | undefined
   /** Objects for which a person vouches, instead of what is stored. */
   readonly vouched?: readonly unknown[] | undefined
 }
@@ -63,7 +64,7 @@ export class LiveHistory {
       // A watch's word that nothing changed costs next to nothing.
       if (head.confirmedUntilUs !== this.#known.confirmedUntilUs) this.#confirmed = await loadConfirmed(this.#database, this.#clusterId)
     } else if (head !== undefined) {
-      const range = this.#options.isUnbounded === true ? {} : { sinceUs: nowUs - LOOK_BACK_US }
+      const range = this.#options.isUnbounded === true ? {} : { sinceUs: nowUs - (1 + (this.#options.latenessDays ?? DEFAULT_RETENTION.latenessDays)) * US_PER_DAY }
       this.#source = { kind: 'stored', ...await loadVersions(this.#database, this.#clusterId, range) }
       this.#confirmed = undefined
     }

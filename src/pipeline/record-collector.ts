@@ -1,3 +1,4 @@
+import { DEFAULT_RETENTION } from '../core/aggregate/retention.ts'
 import { US_PER_DAY } from '../core/base/time.ts'
 import { FlowBlockWriter } from '../core/flow/flow-block.ts'
 import type { FlowBlock } from '../core/flow/flow-block.ts'
@@ -16,12 +17,14 @@ const MAX_REJECTION_ROWS = 1_000
 /** Flows outside these bounds are refused; `undefined` bounds take any time (files have no clock). */
 export interface TimeBounds {
   readonly oldestUs: number
+  /** What oldestUs means to people. */
+  readonly latenessDays: number
   readonly newestUs: number
 }
 
-/** HTTP push and streams: lateness up to 8 days, and clocks up to an hour ahead. */
-export function timeBounds(nowUs: number): TimeBounds {
-  return { oldestUs: nowUs - 8 * US_PER_DAY, newestUs: nowUs + US_PER_DAY / 24 }
+/** HTTP push and streams: late by some days (8, unless configured otherwise), and clocks up to an hour ahead. */
+export function timeBounds(nowUs: number, { latenessDays } = DEFAULT_RETENTION): TimeBounds {
+  return { latenessDays, oldestUs: nowUs - latenessDays * US_PER_DAY, newestUs: nowUs + US_PER_DAY / 24 }
 }
 
 /** What decoding and normalizing made of some input: flows, and counts of everything else. Plain data: may be posted to another thread. */
@@ -124,6 +127,6 @@ function refusalOf(flow: FlowRecord, bounds: TimeBounds | undefined): Rejection 
   if (bounds === undefined || (flow.lastAtUs >= bounds.oldestUs && flow.lastAtUs <= bounds.newestUs)) return undefined
   const isLate = flow.lastAtUs < bounds.oldestUs
   const when = new Date(flow.lastAtUs / 1000).toISOString()
-  const detail = isLate ? `${when} is more than 8 days ago; ask for backfill to store it` : `${when} is more than 1 hour ahead of the service's clock`
+  const detail = isLate ? `${when} is more than ${bounds.latenessDays} days ago; ask for backfill to store it` : `${when} is more than 1 hour ahead of the service's clock`
   return { kind: 'rejected', format: flow.format, code: isLate ? 'too-late' : 'in-future', detail }
 }

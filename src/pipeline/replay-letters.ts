@@ -8,6 +8,7 @@
  *
  * Invariants: a crash anywhere loses no letter and stores none twice; run again, it finds only what is still refused.
  */
+import type { Retention } from '../core/aggregate/retention.ts'
 import { AppError } from '../core/base/app-error.ts'
 import type { Rejection } from '../core/flow/flow-record.ts'
 import { FlowBlockReader } from '../core/flow/flow-block.ts'
@@ -36,6 +37,7 @@ export interface ReplayContext {
   readonly normalizer: Normalizer
   readonly nowUs: () => number
   readonly retry: RetryOptions
+  readonly retention?: Retention | undefined
 }
 
 export interface ReplayOptions extends DeadLetterFilter {
@@ -94,7 +96,7 @@ async function replayOne(letter: DeadLetter, context: ReplayContext, options: Re
 const TOO_MANY = 'too-many-identities'
 
 async function storeLetters(letters: readonly DeadLetter[], context: ReplayContext, options: ReplayOptions, report: ReplayReport): Promise<void> {
-  const bounds = options.isBackfill === true ? undefined : timeBounds(context.nowUs())
+  const bounds = options.isBackfill === true ? undefined : timeBounds(context.nowUs(), context.retention)
   const accepted = new CollectedRecords()
   const collector = new RecordCollector(context.normalizer)
   const reader = new FlowBlockReader()

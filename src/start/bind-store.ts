@@ -1,3 +1,4 @@
+import type { Retention } from '../core/aggregate/retention.ts'
 import type { RecommendationDocument } from '../core/generate/recommendation.ts'
 import type { LabelRulesConfig } from '../core/flow/label-rules.ts'
 import type { ApiStore, ReadinessCheck } from '../deliver/api/context.ts'
@@ -23,7 +24,7 @@ import { nowUs } from './clock.ts'
 import type { OpenedDatabase } from './open-database.ts'
 
 /** The commands' view of an opened database. */
-export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; ownWorkloads: readonly string[]; limits: LimitOptions; signal: AbortSignal }): Store {
+export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; ownWorkloads: readonly string[]; limits: LimitOptions; retention: Retention; signal: AbortSignal }): Store {
   const { database, migrations } = opened
   return {
     migrations,
@@ -34,17 +35,17 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     saveState: async ({ cluster, atUs, ...state }) => saveClusterState(database, await ensureCluster(database, cluster), { ...state, atUs: atUs ?? nowUs(), source: 'cluster-state' }),
     ingestFiles: async ({ paths, cluster, vouched, onProgress }) => {
       const ingester = await createIngester(database, {
-        cluster, isAnyAge: true, vouched, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
+        cluster, isAnyAge: true, vouched, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, retention: options.retention, nowUs })
       return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
     },
     followFiles: async ({ cluster, ...request }) => {
       const onRetry = (error: unknown): void => request.onNotice(`The database failed and is tried again: ${error instanceof Error ? error.message : String(error)}`)
       const ingester = await createIngester(database, {
-        cluster, isAnyAge: true, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs, retry: { onRetry } })
-      return followFiles(database, ingester, { ...request, nowUs, signal: options.signal })
+        cluster, isAnyAge: true, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, retention: options.retention, nowUs, retry: { onRetry } })
+      return followFiles(database, ingester, { ...request, nowUs, retention: options.retention, signal: options.signal })
     },
     replayLetters: async ({ cluster, reason, isBackfill }) => {
-      const ingester = await createIngester(database, { cluster: (await findCluster(database, cluster)).name, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, nowUs })
+      const ingester = await createIngester(database, { cluster: (await findCluster(database, cluster)).name, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, retention: options.retention, nowUs })
       return ingester.replayLetters({ reason, isBackfill, signal: options.signal })
     },
     deadLetters: async ({ cluster, reason, limit }) => {

@@ -18,7 +18,7 @@ import { openDemo } from './demo.ts'
 import { openMigrated } from './open-database.ts'
 import type { OpenedDatabase } from './open-database.ts'
 import { startService } from './serve.ts'
-import { limitsOf } from './limits.ts'
+import { limitsOf, retentionOf } from './limits.ts'
 import { aborted, installShutdown } from './shutdown.ts'
 import type { Shutdown } from './shutdown.ts'
 
@@ -65,7 +65,7 @@ function createContext(config: Config, output: Output, shutdown: Shutdown): CliC
     stdin: process.stdin,
     settings: { cluster: config.cluster, labelRules: config.labelRules, podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads },
     examples: fileURLToPath(new URL('../../examples', import.meta.url)),
-    openStore: async () => bindCliStore(await open(logger('warn'), COMMAND_PATIENCE_MS), { podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), signal }),
+    openStore: async () => bindCliStore(await open(logger('warn'), COMMAND_PATIENCE_MS), { podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), retention: retentionOf(config), signal }),
     serve: async (request) => {
       const serviceConfig = withFlags(config, request)
       // Before a database is started for nothing; the server checks again.

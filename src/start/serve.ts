@@ -51,7 +51,7 @@ export async function startService(database: Database, { config, version, logger
   checkAccess(access)
   const labelRules = config.labelRules === undefined ? DEFAULT_LABEL_RULES : await loadLabelRules(config.labelRules)
   const ingesters = createIngesters(database, {
-    podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), nowUs,
+    podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), retention: retentionOf(config), nowUs,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
   })
   const ingester = await ingesters.of(config.cluster)
