@@ -94,9 +94,9 @@ export class KafkaIngest implements KafkaHandler {
   /** Reads until `signal` is aborted. AppError where trying again cannot help: one sentence with the next step. */
   async run(signal: AbortSignal): Promise<void> {
     const failed = new AbortController()
-    let failure: unknown
+    let failure: Error | undefined
     this.#stop = (error) => {
-      failure ??= error
+      if (error !== undefined) failure ??= error instanceof Error ? error : new Error(String(error))
       failed.abort()
     }
     this.#signal = AbortSignal.any([signal, failed.signal])

@@ -3,6 +3,7 @@
  * named by global-setup.mjs; global-teardown.mjs stops the server.
  */
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { afterAll } from '@jest/globals'
 import { migrate } from '../../src/store/db/migrate.ts'
 import { openDatabase } from '../../src/store/db/database.ts'
@@ -25,7 +26,7 @@ afterAll(async () => {
 async function server(database: string): Promise<string> {
   const folder = process.env.FLOWFENCE_TEST_FOLDER
   if (folder === undefined) throw new Error('Run the tests by `npm test`: jest.config.mjs names the folder of the test database.')
-  const { connectionString } = await startEmbedded({ folder, isThrowaway: true })
+  const { connectionString } = await startEmbedded({ folder: join(folder, 'database'), isThrowaway: true })
   return connectionString.replace(/\/flowfence$/, `/${database}`)
 }
 

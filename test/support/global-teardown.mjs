@@ -1,15 +1,15 @@
 /** Stops the PostgreSQL server and the Kafka broker of this test run, if any test file started them, and removes its folder. */
-import { chmodSync, existsSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { startEmbedded } from '../../src/store/db/embedded.ts'
 
 export default async function stop() {
   const folder = process.env.FLOWFENCE_TEST_FOLDER
-  if (existsSync(join(folder, 'postgres'))) {
-    chmodSync(folder, 0o711)
+  const database = join(folder, 'database')
+  if (existsSync(join(database, 'postgres'))) {
     // The workers have ended and left their names behind: joining and leaving as the last one stops the server.
-    rmSync(join(folder, 'users'), { recursive: true, force: true })
-    const server = await startEmbedded({ folder, isThrowaway: true })
+    rmSync(join(database, 'users'), { recursive: true, force: true })
+    const server = await startEmbedded({ folder: database, isThrowaway: true })
     await server.stop()
   }
   if (existsSync(join(folder, 'kafka-broker.json'))) {
