@@ -9,51 +9,27 @@
  */
 import type { Retention } from '../core/aggregate/retention.ts'
 import { dirname, resolve } from 'node:path'
-import { AppError } from '../core/base/app-error.ts'
 import { findLogs, isGlob } from '../sources/find-logs.ts'
 import type { FoundLog } from '../sources/find-logs.ts'
-import { FollowedLog } from '../sources/follow-file.ts'
-import type { LogPart } from '../sources/log-file.ts'
 import { FolderHints } from '../sources/watch-folders.ts'
-import { withRetry } from '../store/db/database.ts'
 import type { Database } from '../store/db/database.ts'
-import { selectContentRecords } from '../store/read/select-positions.ts'
+import { LogRun } from './follow-log.ts'
+import type { FollowedState } from './follow-log.ts'
 import type { Ingester } from './ingest.ts'
 import { emptyReport } from './ingest-report.ts'
 import type { IngestReport } from './ingest-report.ts'
 import { Pause } from './pause.ts'
-import type { Wakeful } from './pause.ts'
-import { findResumePoint } from './resume-point.ts'
 import { retain } from './retain.ts'
 import { TurnTaking } from './turn-taking.ts'
 
-/** Lines wait this long at most to be stored. Longer: larger transactions; shorter: flows appear sooner. */
-const FLUSH_MS = 1_000
-/** How often a log is looked at without a hint. */
-const POLL_MS = 1_000
 /** How often new logs are looked for without a hint. */
 const FIND_MS = 5_000
 /** The least time between two searches for new logs. */
 const FIND_PAUSE_MS = 200
-/** A log of a pattern that was away for so long is forgotten; when it comes again it is found again. */
-const FORGET_MS = 60_000
 /** Slices read at the same time. More: one slow disk holds up fewer of the others; fewer: less memory, two batches for each. */
 const PARALLEL_SLICES = 4
 /** Housekeeping is due so long after the last one. As in the service. */
 const HOUSEKEEPING_MS = 60_000
-/** Waits after a failure, growing. */
-const FIRST_RETRY_MS = 1_000
-const LAST_RETRY_MS = 30_000
-
-/** How far one log is. */
-export interface FollowedState {
-  readonly path: string
-  /** Bytes seen and not stored. */
-  readonly behindBytes: number
-  /** False while it is waited for. */
-  readonly isThere: boolean
-}
-
 export interface FollowRequest {
   /** Files, folders and globs. */
   readonly patterns: readonly string[]
@@ -64,8 +40,6 @@ export interface FollowRequest {
   readonly signal: AbortSignal
   /** Sentences for people; unescaped. */
   readonly onNotice: (text: string) => void
-  /** Told after every stored batch. */
-  readonly onProgress?: (() => void) | undefined
   /** Instead of the waiting times of FollowedLog; for tests. */
   readonly quietMs?: number
   readonly searchMs?: number
@@ -140,7 +114,9 @@ class Following {
 
   #start(found: FoundLog): void {
     if (this.#logs.has(found.path)) return
-    const log = new LogRun(found, { database: this.#database, ingester: this.#ingester, request: this.#request, report: this.report, slices: this.#slices, hints: this.#hints, stop: this.#stop.signal })
+    const log = new LogRun(found, {
+      database: this.#database, ingester: this.#ingester, request: this.#request, report: this.report, slices: this.#slices, hints: this.#hints, stop: this.#stop.signal,
+    })
     this.#logs.set(found.path, log)
     const running = log.run()
       .catch((error: unknown) => {
@@ -163,121 +139,4 @@ class Following {
         .catch((error: unknown) => this.#request.onNotice(`Housekeeping failed and is tried again in a minute: ${String(error)}`))
     }
   }
-}
-
-interface LogContext {
-  readonly database: Database
-  readonly ingester: Ingester
-  readonly request: FollowRequest
-  readonly report: IngestReport
-  readonly slices: TurnTaking
-  readonly hints: FolderHints
-  readonly stop: AbortSignal
-}
-
-/** One log, from when it is found until the end. */
-class LogRun {
-  readonly #found: FoundLog
-  readonly #context: LogContext
-  readonly #log: FollowedLog
-  #behindBytes = 0
-  #failures = 0
-  #told = ''
-
-  constructor(found: FoundLog, context: LogContext) {
-    this.#found = found
-    this.#context = context
-    const { onNotice, quietMs, searchMs } = context.request
-    this.#log = new FollowedLog(found.path, { onNotice, ...(quietMs !== undefined && { quietMs }), ...(searchMs !== undefined && { searchMs }) })
-  }
-
-  state(): FollowedState {
-    return { path: this.#found.path, behindBytes: this.#behindBytes, isThere: this.#log.missingMs === 0 }
-  }
-
-  async run(): Promise<void> {
-    const { hints, stop } = this.#context
-    const pause = new Pause(stop)
-    const endHints = hints.listen(dirname(resolve(this.#found.path)), (hint) => pause.hint(hint))
-    try {
-      while (!stop.aborted && !this.#isForgotten()) {
-        const { waitMs, wakeful } = await this.#step()
-        if (waitMs > 0) await pause.wait(waitMs, wakeful)
-      }
-    } finally {
-      endHints()
-      await this.#log.close()
-    }
-  }
-
-  #isForgotten(): boolean {
-    return !this.#found.isNamed && this.#log.missingMs > FORGET_MS
-  }
-
-  /** Stores what is there; how long to wait before the next look, and for what. */
-  async #step(): Promise<{ readonly waitMs: number, readonly wakeful: Wakeful }> {
-    try {
-      const outcome = await this.#storeParts(await this.#log.look())
-      this.#failures = 0
-      this.#told = ''
-      if (outcome === 'more') return { waitMs: 0, wakeful: 'none' }
-      // What was written in the meantime waits, so that a busy log makes a transaction a second and not one for each line.
-      return outcome === 'stored' ? { waitMs: FLUSH_MS, wakeful: 'name' } : { waitMs: POLL_MS, wakeful: 'write' }
-    } catch (error) {
-      if (this.#context.stop.aborted) return { waitMs: 0, wakeful: 'none' }
-      const sentence = tellable(error, this.#found.path)
-      if (sentence === undefined) throw error
-      if (sentence !== this.#told && sentence !== '') this.#context.request.onNotice(sentence)
-      this.#told = sentence
-      // Spread, so that two processes at one log do not meet again each time.
-      return { waitMs: Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures++) * (0.5 + Math.random() / 2), wakeful: 'none' }
-    }
-  }
-
-  /** One slice after the other; `more` when there is more: a look in between, because the log may be rotated meanwhile. */
-  async #storeParts(parts: readonly LogPart[]): Promise<'nothing' | 'stored' | 'more'> {
-    let hasStored = false
-    for (const part of parts) {
-      if (this.#context.stop.aborted) return 'nothing'
-      const outcome = await this.#context.slices.take(() => this.#storeSlice(part, parts))
-      if (outcome === 'more') return 'more'
-      hasStored ||= outcome === 'stored'
-    }
-    this.#behindBytes = 0
-    return hasStored ? 'stored' : 'nothing'
-  }
-
-  /** `more` when the part holds more than was stored now. */
-  async #storeSlice(part: LogPart, parts: readonly LogPart[]): Promise<'nothing' | 'stored' | 'more'> {
-    const { database, ingester, report, request, stop } = this.#context
-    const { clusterId } = ingester
-    const known = part.contentDigest === undefined ? undefined : await withRetry(() => selectContentRecords(database, clusterId, part.contentDigest ?? Buffer.alloc(0)))
-    const point = await withRetry(() => findResumePoint(database, clusterId, part.source))
-    const slice = point.isComplete || known !== undefined ? undefined : await part.slice(point.startByte)
-    if (slice === undefined) {
-      part.settle()
-      return 'nothing'
-    }
-    // Parts after this one are not begun: all of them is behind, as far as it is not known to be stored.
-    const later = parts.slice(parts.indexOf(part) + 1).reduce((sum, p) => sum + p.waitingBytes, 0)
-    const [before, left] = [report.bytes, part.source.sizeBytes - point.startByte + later]
-    this.#behindBytes = left
-    const onProgress = (): void => {
-      this.#behindBytes = Math.max(0, left - (report.bytes - before))
-      request.onProgress?.()
-    }
-    // A slice of a growing file is soon read to its end; a compressed file is one slice, however large.
-    await ingester.ingestFrom(slice.source, point, { report, onProgress, ...(part.contentDigest !== undefined && { signal: stop }) })
-    this.#behindBytes = left - slice.sizeBytes
-    if (slice.isLast) part.settle()
-    return slice.isLast ? 'stored' : 'more'
-  }
-}
-
-/** The words for a failure that is worth another try; '' for one that needs none; `undefined` for a mistake of the program. */
-function tellable(error: unknown, path: string): string | undefined {
-  if (!(error instanceof AppError)) return undefined
-  if (error.code === 'conflict') return `Another process stores ${path} at the same time; both go on, and nothing is stored twice. One is enough.`
-  if (error.code === 'input-unreadable' && error.retryable) return ''
-  return ['input-unreadable', 'bad-encoding', 'unavailable'].includes(error.code) ? `${error.message} Following goes on when that is over.` : undefined
 }

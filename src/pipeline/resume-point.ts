@@ -35,8 +35,10 @@ export async function findResumePoint(database: Database, clusterId: number, sou
   if (content?.[1] !== undefined) return resumeContent(database, clusterId, source.sourceId, Buffer.from(content[1], 'hex'))
   const first = await selectPosition(database, clusterId, source.sourceId)
   if (first === undefined) return newPoint(source.sourceId)
-  const others = await matches(source, first) ? [] : await selectTwinPositions(database, clusterId, source.sourceId, MAX_TWINS)
-  for (const stored of [{ ...first, source: source.sourceId }, ...others]) {
+  // A short beginning may be common to several logs: then the longest one that fits is its own.
+  const isCertain = first.next > TAIL_BYTES && await matches(source, first)
+  const others = isCertain ? [] : await selectTwinPositions(database, clusterId, source.sourceId, MAX_TWINS)
+  for (const stored of [{ ...first, source: source.sourceId }, ...others].sort((a, b) => b.next - a.next)) {
     if (!await matches(source, stored)) continue
     // The same size as when its end was read last: what is left is the same cut-off line, which was counted then.
     const isComplete = source.sizeBytes === stored.next || source.sizeBytes === Number(stored.fingerprint.split(':')[1])

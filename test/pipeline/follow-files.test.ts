@@ -178,6 +178,23 @@ describe('one log', () => {
     expect(await again.stop()).toMatchObject({ received: 0 })
   })
 
+  test('files that were rotated away while nobody followed are told', async () => {
+    const lines = hubbleLines(createRandom(7), 20)
+    const ingester = await newIngester()
+    writeFileSync(log, lines.slice(0, 10).join(''))
+    await ingester.ingestFiles([log])
+    rmSync(log)
+    writeFileSync(log, lines.slice(10).join(''))
+    const follower = follow(ingester, log)
+    await untilReceived(ingester, 20)
+    await follower.stop()
+    expect(follower.notices).toEqual([`${log} was stored before, but none of the files there is one that was: lines written after that and rotated away since are lost.`])
+    const again = follow(ingester, log)
+    await sleep(500)
+    await again.stop()
+    expect(again.notices).toEqual([])
+  })
+
   test('two processes at one log go on side by side, and nothing is stored twice', async () => {
     const lines = hubbleLines(createRandom(5), 3_000)
     const cluster = `cluster-${names++}`

@@ -24,6 +24,12 @@ export async function selectTwinPositions(database: Queryable, clusterId: number
   return rows.map((row) => ({ source: row.source, next: Number(row.next), fingerprint: row.fingerprint, records: Number(row.records) }))
 }
 
+/** True when records were received from a source of this name, in whatever content. */
+export async function wasReceived(database: Queryable, clusterId: number, source: string): Promise<boolean> {
+  const { rows } = await database.query('select 1 from ingest_received where cluster_id = $1 and source = $2 limit 1', [clusterId, source])
+  return rows.length > 0
+}
+
 /** How many records a content held that was stored completely before; `undefined` for an unknown content. */
 export async function selectContentRecords(database: Queryable, clusterId: number, digest: Buffer): Promise<number | undefined> {
   const { rows } = await database.query<{ records: string }>('select records from content_digests where cluster_id = $1 and digest = $2', [clusterId, digest])
