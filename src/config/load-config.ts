@@ -1,4 +1,5 @@
 /** Environment -> frozen Config, or problems that name the variable. The only reader of the environment. */
+import { kafkaProblems } from './kafka-problems.ts'
 import { retentionProblems } from './retention-settings.ts'
 import { SETTINGS } from './settings.ts'
 import type { Config, Setting } from './settings.ts'
@@ -26,6 +27,7 @@ export function loadConfig(env: Environment): ConfigResult {
     }
   }
   problems.push(...retentionProblems(config))
+  if (problems.length === 0) problems.push(...kafkaProblems(config as Config))
   const warnings = misspelt(env)
   return problems.length > 0 ? { problems, warnings } : { config: Object.freeze(config) as Config, problems, warnings }
 }

@@ -3,6 +3,7 @@
  *
  * An empty variable counts as unset. Flags of a command win over variables.
  */
+import { KAFKA_SETTINGS } from './kafka-settings.ts'
 import { RETENTION_SETTINGS } from './retention-settings.ts'
 import type { Parse } from './setting-parsers.ts'
 import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, ingestClientList, ingestKeyList, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
@@ -131,6 +132,7 @@ export const SETTINGS = {
     name: 'FLOWFENCE_DATABASE_CONNECTIONS', parse: wholeNumber(2, 200), fallback: 10, defaultText: '10',
     effect: 'Connections to PostgreSQL at most. More: more requests at once; fewer: less memory on the server (about 10 MB each).',
   } satisfies Setting<number>,
+  ...KAFKA_SETTINGS,
 } as const
 
 type Settings = typeof SETTINGS

@@ -15,6 +15,10 @@ describe('settings', () => {
       retainRawDays: 7, retainWindowDays: 14, retainHourDays: 90, retainDayDays: 400, latenessDays: 8,
       ingestKeys: [], ingestClients: [], tlsCertFile: undefined, tlsKeyFile: undefined, tlsClientCaFile: undefined, tlsPort: undefined,
       ingestBodyLimitBytes: 268_435_456, ingestQueue: 64, spoolDir: undefined, spoolLimitBytes: 1_073_741_824,
+      kafkaBrokers: [], kafkaTopics: [], kafkaGroup: 'flowfence', kafkaDriver: 'kafkajs', kafkaTls: undefined, kafkaTlsCaFile: undefined,
+      kafkaTlsCertFile: undefined, kafkaTlsKeyFile: undefined, kafkaTlsKeyPassphrase: undefined, kafkaSaslMechanism: undefined, kafkaSaslUsername: undefined,
+      kafkaSaslPassword: undefined, kafkaSaslTokenFile: undefined, kafkaOauthTokenUrl: undefined, kafkaOauthClientId: undefined, kafkaOauthClientSecret: undefined,
+      kafkaOauthScope: undefined, kafkaInstanceId: undefined, kafkaDeadLetterTopic: undefined, kafkaStart: 'earliest', kafkaOnReset: 'earliest',
     })
     expect(Object.isFrozen(config)).toBe(true)
   })
