@@ -9,6 +9,8 @@ export interface FetchedPartition extends TopicPartition {
   readonly highWatermark: number
   readonly aborted: readonly AbortedTransaction[]
   readonly bytes: Buffer
+  /** Base offsets of batches that do not agree with their checksum, where the driver looks at it. */
+  readonly damaged?: ReadonlySet<number>
 }
 
 export interface FetchResponse {

@@ -6,7 +6,7 @@
  * was on its way when a partition was paused is kept (one answer and partition at most) and comes first after `resume`. Records of a partition come in
  * order; a slow partition delays no other one.
  */
-import { createAbortFilter, decodeBatch, splitBatches } from './record-batch.ts'
+import { createAbortFilter, decodeBatch, problemRecord, splitBatches } from './record-batch.ts'
 import type { BatchHeader } from './record-batch.ts'
 import type { FetchedPartition } from './fetch-response.ts'
 import type { Assignment, KafkaHandler, KafkaRecord, PartitionBatch, PartitionRange, TopicPartition } from './kafka-driver.ts'
@@ -41,6 +41,7 @@ interface Chunk {
   /** To be asked once for each batch, in order. */
   readonly isVisible: (batch: BatchHeader, bytes: Buffer) => boolean
   readonly highWatermark: number
+  readonly damaged: ReadonlySet<number> | undefined
   /** Index of the next batch to decode. */
   next: number
 }
@@ -257,7 +258,7 @@ export class PartitionFetcher {
     const last = batches.at(-1)
     if (last === undefined) return false
     lane.fetchOffset = Math.max(last.lastOffset + 1, offset)
-    lane.chunks.push({ bytes: answer.bytes, batches, isVisible: createAbortFilter(answer.aborted), highWatermark: answer.highWatermark, next: 0 })
+    lane.chunks.push({ bytes: answer.bytes, batches, isVisible: createAbortFilter(answer.aborted), highWatermark: answer.highWatermark, damaged: answer.damaged, next: 0 })
     void this.#drain(lane)
     return false
   }
@@ -329,7 +330,8 @@ async function decodeSome(chunk: Chunk, fromOffset: number): Promise<Decoded> {
     chunk.next++
     nextOffset = Math.max(nextOffset, batch.lastOffset + 1)
     if (!chunk.isVisible(batch, chunk.bytes)) continue
-    const decoded = decodeBatch(batch, chunk.bytes, fromOffset)
+    const isDamaged = chunk.damaged?.has(batch.baseOffset) === true
+    const decoded = isDamaged ? [problemRecord(batch, fromOffset, 'its checksum is wrong')] : decodeBatch(batch, chunk.bytes, fromOffset)
     for (const record of Array.isArray(decoded) ? decoded : await decoded) {
       records.push(record)
       sizeBytes += record.value?.length ?? 0

@@ -133,7 +133,8 @@ function reasonOf(error: unknown): string {
   return text.split('\n', 1)[0]?.replace(/\.$/, '').slice(0, 120) ?? ''
 }
 
-function problemRecord(batch: BatchHeader, fromOffset: number, reason: string): KafkaRecord {
+/** Stands for a batch that cannot be read. */
+export function problemRecord(batch: BatchHeader, fromOffset: number, reason: string): KafkaRecord {
   const offset = Math.max(batch.baseOffset, fromOffset)
   const which = offset === batch.lastOffset ? `The record at offset ${offset}` : `The records at offsets ${offset} to ${batch.lastOffset}`
   return { offset, timestampMs: batch.appendTimestampMs ?? batch.firstTimestampMs, value: null, problem: `${which} cannot be read (${reason}).` }

@@ -11,6 +11,7 @@ import type { FetchedPartition } from '../fetch-response.ts'
 import { addressText } from './broker-connections.ts'
 import type { BrokerConnections, Lane } from './broker-connections.ts'
 import type { Cluster } from './cluster.ts'
+import { checked } from './checksums.ts'
 import { fatalConnectionError, fatalKafkaError, kafkaCodeOf, kafkaError, KafkaCode, reasonOf } from './failures.ts'
 import { fetchOnce } from './fetch-request.ts'
 import { Membership } from './membership.ts'
@@ -312,7 +313,10 @@ export class Consumption {
     const wishes = wanted.map((wish) => ({ ...wish, topicId: cluster.topic(wish.topic)?.id ?? '', maxBytes: Math.min(wish.maxBytes, share) }))
     const lane: Lane = `fetch-${slot}`
     try {
-      const fetched = await fetchOnce(wishes, { connections, broker, lane, maxBytes: ANSWER_BYTES, maxWaitMs: MAX_WAIT_MS })
+      const how = { connections, broker, lane, maxBytes: ANSWER_BYTES, maxWaitMs: MAX_WAIT_MS }
+      let fetched = (await fetchOnce(wishes, how)).map(checked)
+      // Damage of the way here is gone when it is fetched again; what is damaged at the broker stays so and is told.
+      if (fetched.some(({ damaged }) => damaged !== undefined)) fetched = (await fetchOnce(wishes, how)).map(checked)
       if (this.#silent.delete(nodeId)) this.#status()
       return fetched
     } catch (error) {
