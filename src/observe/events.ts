@@ -7,7 +7,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 
 /** Files are ingested by commands, which have no metrics. */
-export type SourceKind = 'http' | 'hubble-relay' | 'goldmane'
+export type SourceKind = 'http' | 'hubble-relay' | 'goldmane' | 'kafka'
 
 /** Types of coverage events, as in core/flow/flow-record.ts; those found from silence are told by the ingest status. */
 export type CoverageType = 'lost-events' | 'node-status' | 'sampling' | 'aggregation' | 'missing-node' | 'gap'
@@ -52,6 +52,17 @@ export interface HouseKept {
   readonly failures: readonly HousekeepingStep[]
 }
 
+/** The Kafka consumer of this process: what it owns and how far it is behind. */
+export interface KafkaObserved {
+  readonly partitions: number
+  /** Partitions that wait because enough of them is in memory. */
+  readonly paused: number
+  /** Records in the brokers that are not stored yet. */
+  readonly lag: number
+}
+
+export type KafkaEvent = 'assigned' | 'revoked' | 'fenced' | 'reset' | 'records-lost' | 'connection' | 'database'
+
 export type HousekeepingStep = 'fold' | 'roll-up' | 'expire-edges' | 'expire-coverage' | 'expire-digests' | 'expire-flows' | 'partitions'
 
 export interface Events {
@@ -72,6 +83,8 @@ export interface Events {
   requestRefused(event: { readonly reason: RefusalReason }): void
   readinessChecked(event: { readonly isReady: boolean }): void
   houseKept(event: HouseKept): void
+  kafkaObserved(event: KafkaObserved): void
+  kafkaNoticed(event: { readonly event: KafkaEvent }): void
 }
 
 export interface Metrics {
@@ -120,6 +133,9 @@ function createEvents(registry: Registry): Events {
   const ready = new Gauge({ name: 'flowfence_ready', help: '1 when the last readiness check passed.', registers })
   const units = new Counter({ name: 'flowfence_housekeeping_units_total', help: 'Windows joined, hours and days rolled up, hours and days expired.', labelNames: ['step'], registers })
   const failures = new Counter({ name: 'flowfence_housekeeping_failures_total', help: 'Steps of housekeeping that failed; each is tried again a minute later.', labelNames: ['step'], registers })
+  const kafkaPartitions = new Gauge({ name: 'flowfence_kafka_partitions', help: 'Partitions that this process owns: reading, or paused because enough of them is in memory.', labelNames: ['state'], registers })
+  const kafkaLag = new Gauge({ name: 'flowfence_kafka_lag_records', help: 'Records of the partitions of this process that are not stored yet.', registers })
+  const kafkaEvents = new Counter({ name: 'flowfence_kafka_events_total', help: 'Assignments, fencings, resets, lost records, broken connections, waits for the database.', labelNames: ['event'], registers })
   const lag = new Gauge({ name: 'flowfence_rollup_lag_seconds', help: 'How far rollups may be behind the clock, of the slowest cluster that receives flows.', registers })
   return {
     recordsCounted({ source, format, outcome, reason, records }) {
@@ -156,6 +172,12 @@ function createEvents(registry: Registry): Events {
     },
     requestRefused: ({ reason }) => refused.inc({ reason }),
     readinessChecked: ({ isReady }) => ready.set(isReady ? 1 : 0),
+    kafkaObserved(event) {
+      kafkaPartitions.set({ state: 'reading' }, event.partitions - event.paused)
+      kafkaPartitions.set({ state: 'paused' }, event.paused)
+      kafkaLag.set(event.lag)
+    },
+    kafkaNoticed: ({ event }) => kafkaEvents.inc({ event }),
     houseKept(event) {
       units.inc({ step: 'folded' }, event.folded)
       units.inc({ step: 'rolled' }, event.rolled)

@@ -110,7 +110,7 @@ class FlowServer {
   readonly rings = new Map<string, Kept[]>()
   protected readonly options: GrpcServerOptions
 
-  constructor(options: GrpcServerOptions) {
+  constructor(options: GrpcServerOptions = {}) {
     this.options = options
     this.port = options.port ?? 0
   }
@@ -175,7 +175,7 @@ class FlowServer {
   private drain(call: StreamCall, queue: Buffer[]): void {
     while (queue.length > 0 && this.calls.has(call)) {
       this.sent++
-      const isRoom = call.write(queue[0])
+      const isRoom = call.write(queue[0] as Buffer)
       if (isRoom) {
         queue.shift()
         continue
