@@ -43,6 +43,7 @@ export interface FollowRequest {
   /** Instead of the waiting times of FollowedLog; for tests. */
   readonly quietMs?: number
   readonly searchMs?: number
+  readonly copyMs?: number
 }
 
 /** What is followed; `state` may be asked at any time. */

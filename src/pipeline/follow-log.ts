@@ -40,6 +40,7 @@ export interface LogRequest {
   readonly onNotice: (text: string) => void
   readonly quietMs?: number
   readonly searchMs?: number
+  readonly copyMs?: number
 }
 
 export interface LogContext {
@@ -60,14 +61,18 @@ export class LogRun {
   #behindBytes = 0
   #failures = 0
   #told = ''
-  /** Nothing of it was there yet since following began. */
-  #isFirst = true
+  /** `suspected` when the log was stored before and no file of then was found yet. */
+  #gap: 'suspected' | 'checked' | undefined
+  /** Positions met so far, until the gap is checked. */
+  readonly #positions = new Set<string>()
 
   constructor(found: FoundLog, context: LogContext) {
     this.#found = found
     this.#context = context
-    const { onNotice, quietMs, searchMs } = context.request
-    this.#log = new FollowedLog(found.path, { onNotice, ...(quietMs !== undefined && { quietMs }), ...(searchMs !== undefined && { searchMs }) })
+    const { onNotice, quietMs, searchMs, copyMs } = context.request
+    this.#log = new FollowedLog(found.path, {
+      onNotice, ...(quietMs !== undefined && { quietMs }), ...(searchMs !== undefined && { searchMs }), ...(copyMs !== undefined && { copyMs }),
+    })
   }
 
   state(): FollowedState {
@@ -97,8 +102,9 @@ export class LogRun {
   async #step(): Promise<{ readonly waitMs: number, readonly wakeful: Wakeful }> {
     try {
       const parts = await this.#log.look()
-      if (this.#isFirst && parts.length > 0) await this.#tellGap(parts)
+      if (this.#gap === undefined && parts.length > 0) await this.#askWhetherStored()
       const outcome = await this.#storeParts(parts)
+      if (outcome === 'nothing' && parts.length === 0 && this.#gap !== undefined) this.#tellGap()
       this.#failures = 0
       this.#told = ''
       if (outcome === 'more') return { waitMs: 0, wakeful: 'none' }
@@ -115,21 +121,25 @@ export class LogRun {
     }
   }
 
-  /** Tells when this log was stored before and none of its files is one of then: they were rotated away unread, or moved. */
-  async #tellGap(parts: readonly LogPart[]): Promise<void> {
-    const { database, ingester: { clusterId }, request } = this.#context
-    if (await withRetry(() => wasReceived(database, clusterId, this.#found.path))) {
-      // The newest first: most often it is the one.
-      for (const part of [...parts].reverse()) {
-        const known = part.contentDigest === undefined ? undefined : await withRetry(() => selectContentRecords(database, clusterId, part.contentDigest ?? NO_DIGEST))
-        if (known !== undefined || (await withRetry(() => findResumePoint(database, clusterId, part.source))).stored !== undefined) {
-          this.#isFirst = false
-          return
-        }
-      }
-      request.onNotice(`${this.#found.path} was stored before, but none of the files there is one that was: lines written after that and rotated away since are lost.`)
+  async #askWhetherStored(): Promise<void> {
+    const { database, ingester: { clusterId } } = this.#context
+    this.#gap = await withRetry(() => wasReceived(database, clusterId, this.#found.path)) ? 'suspected' : 'checked'
+  }
+
+  /** Whether a part is one that was stored before following began. */
+  #notePart(positionName: string, isStored: boolean): void {
+    if (this.#gap === 'checked' || this.#positions.has(positionName)) return
+    this.#positions.add(positionName)
+    if (isStored) this.#gap = 'checked'
+  }
+
+  /** Tells, once all files were looked at, that this log was stored before and none of its files is one of then: they were rotated away, or moved. */
+  #tellGap(): void {
+    if (this.#gap === 'suspected') {
+      this.#context.request.onNotice(`${this.#found.path} was stored before, but none of the files there is one that was: lines written after that and rotated away since are lost.`)
     }
-    this.#isFirst = false
+    this.#gap = 'checked'
+    this.#positions.clear()
   }
 
   /** One slice after the other; `more` when there is more: a look in between, because the log may be rotated meanwhile. */
@@ -151,6 +161,7 @@ export class LogRun {
     const { clusterId } = ingester
     const known = part.contentDigest === undefined ? undefined : await withRetry(() => selectContentRecords(database, clusterId, part.contentDigest ?? NO_DIGEST))
     const point = await withRetry(() => findResumePoint(database, clusterId, part.source))
+    this.#notePart(point.positionName, known !== undefined || point.stored !== undefined)
     const slice = point.isComplete || known !== undefined ? undefined : await part.slice(point.startByte)
     if (slice === undefined) {
       part.settle()

@@ -25,6 +25,11 @@ import { rotationsOf, unreadableSuffix } from './log-names.ts'
 const QUIET_MS = 10_000
 /** How often the folder is searched for rotated files when nothing points at a rotation. More often costs a listing of the folder each time. */
 const SEARCH_MS = 10_000
+/**
+ * A rotated file that was found beside the log is read when it did not change for so long: while it is still being copied, it looks like another
+ * log that begins alike. Longer: slow copies are waited for; shorter: the rest of a log that was copied and truncated is stored sooner.
+ */
+const COPY_MS = 5_000
 /** A missing log is told after this long: a rotation may take its name away for a moment. */
 const MISSING_MS = 5_000
 
@@ -35,6 +40,8 @@ export interface FollowOptions {
   readonly quietMs?: number
   /** Instead of SEARCH_MS. */
   readonly searchMs?: number
+  /** Instead of COPY_MS. */
+  readonly copyMs?: number
 }
 
 export class FollowedLog {
@@ -43,6 +50,8 @@ export class FollowedLog {
   #current: LogFile | undefined
   /** Rotated files that are not read to their end, or may still grow. Oldest first. */
   #older: LogFile[] = []
+  /** Those of them that may still be in the middle of being copied. */
+  readonly #fresh = new Set<LogFile>()
   /** Rotated files that are done, by key, as they were then. */
   readonly #done = new Map<string, string>()
   /** The last notice about each place, so that each is told once. */
@@ -54,7 +63,7 @@ export class FollowedLog {
 
   constructor(path: string, options: FollowOptions) {
     this.path = path
-    this.#options = { quietMs: QUIET_MS, searchMs: SEARCH_MS, ...options }
+    this.#options = { quietMs: QUIET_MS, searchMs: SEARCH_MS, copyMs: COPY_MS, ...options }
   }
 
   /** Looks at the log's files now. Parts stay valid until the next look. */
@@ -64,8 +73,8 @@ export class FollowedLog {
     const rewritten = await this.#lookAtCurrent()
     const isDue = Date.now() - this.#searchedMs >= this.#options.searchMs
     if (isRotated || rewritten.from !== undefined || isDue) await this.#search()
-    const parts = await this.#lookAtOlder()
-    if (rewritten.from !== undefined) this.#tellRewritten(rewritten.from, parts)
+    const { parts, held } = await this.#lookAtOlder()
+    if (rewritten.from !== undefined) this.#tellRewritten(rewritten.from, [...parts, ...held])
     return rewritten.part === undefined ? parts : [...parts, rewritten.part]
   }
 
@@ -150,16 +159,22 @@ export class FollowedLog {
     }
   }
 
-  async #lookAtOlder(): Promise<LogPart[]> {
-    const parts: LogPart[] = []
+  /** `held` are parts whose time has not come. */
+  async #lookAtOlder(): Promise<{ parts: LogPart[], held: LogPart[] }> {
+    const [parts, held]: [LogPart[], LogPart[]] = [[], []]
     for (const file of [...this.#older]) {
       const part = await this.#part(file, false) ?? await this.#lastPart(file)
       if (part === undefined) continue
+      if (this.#fresh.has(file) && Date.now() - file.changedMs < this.#options.copyMs) {
+        held.push(part)
+        continue
+      }
+      this.#fresh.delete(file)
       parts.push(part)
       // Looking at a compressed file means to decompress it: one at a time, so that the log itself need not wait for all of them.
       if (!(file instanceof PlainLogFile)) break
     }
-    return parts
+    return { parts, held }
   }
 
   /** The cut-off last line of a file that nobody writes any more. Without one, the file is done. */
@@ -191,6 +206,7 @@ export class FollowedLog {
 
   async #drop(file: LogFile): Promise<void> {
     this.#older = this.#older.filter((f) => f !== file)
+    this.#fresh.delete(file)
     await file.close().catch(() => undefined)
   }
 
@@ -215,12 +231,20 @@ export class FollowedLog {
       found.add(key)
       if (this.#done.get(key) === `${stats.size}:${stats.mtimeMs}` || [...this.#older, this.#current].some((file) => file?.key === key)) return
       const suffix = unreadableSuffix(path)
-      if (suffix === undefined) this.#older.push(await openLogFile(path, this.path))
+      // An empty file may become anything, also a compressed one.
+      if (stats.size === 0) return
+      if (suffix === undefined) await this.#addOlder(path)
       else this.#tell(path, `${path} is left out: ${suffix} files cannot be read. If it was rotated before its end was stored, decompress it and pass it to flowfence ingest.`)
     } catch (error) {
       // Renamed or removed in this moment: under its new name the next search finds it.
       if (errorCode(error) !== 'ENOENT' && errorCode(causeOf(error)) !== 'ENOENT') this.#tell(path, `${sentence(error)} It is tried again.`)
     }
+  }
+
+  async #addOlder(path: string): Promise<void> {
+    const file = await openLogFile(path, this.path)
+    this.#older.push(file)
+    if (file instanceof PlainLogFile) this.#fresh.add(file)
   }
 
   #tellRewritten(former: Former, older: readonly LogPart[]): void {

@@ -51,7 +51,7 @@ function newIngester(cluster = `cluster-${names++}`): Promise<Ingester> {
 function follow(ingester: Ingester, ...patterns: string[]): Follower {
   const controller = new AbortController()
   const notices: string[] = []
-  const run = followFiles(database, ingester, { patterns, nowUs: () => START_US, signal: controller.signal, onNotice: (text) => notices.push(text), quietMs: 300, searchMs: 200 })
+  const run = followFiles(database, ingester, { patterns, nowUs: () => START_US, signal: controller.signal, onNotice: (text) => notices.push(text), quietMs: 300, searchMs: 200, copyMs: 300 })
   const follower = {
     run, notices, stop: () => {
       controller.abort()

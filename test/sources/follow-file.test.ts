@@ -31,7 +31,7 @@ class Reader {
   text = ''
 
   constructor(positions = new Map<string, number>(), quietMs = 0) {
-    this.log = new FollowedLog(path, { onNotice: (text) => notices.push(text), quietMs, searchMs: 0 })
+    this.log = new FollowedLog(path, { onNotice: (text) => notices.push(text), quietMs, searchMs: 0, copyMs: 0 })
     this.positions = positions
     open.push(this.log)
   }

@@ -9,5 +9,5 @@ process.on('SIGTERM', () => stop.abort())
 const nowUs = (): number => Date.now() * 1000
 const database = openDatabase({ connectionString })
 const ingester = await createIngester(database, { cluster: 'test', nowUs, batchRecords: Number(batchRecords) })
-await followFiles(database, ingester, { patterns, nowUs, signal: stop.signal, onNotice: (text) => process.stderr.write(`${text}\n`), quietMs: 500, searchMs: 300 }).ended
+await followFiles(database, ingester, { patterns, nowUs, signal: stop.signal, onNotice: (text) => process.stderr.write(`${text}\n`), quietMs: 500, searchMs: 300, copyMs: 1_000 }).ended
 await database.close()
