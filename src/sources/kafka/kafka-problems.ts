@@ -3,6 +3,17 @@
  */
 import { AppError } from '../../core/base/app-error.ts'
 
+const WORDS: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'signed by itself', SELF_SIGNED_CERT_IN_CHAIN: 'unknown authority', UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT: 'unknown authority', UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unknown authority', CERT_REVOKED: 'revoked',
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH: 'they do not belong together', ERR_OSSL_BAD_DECRYPT: 'wrong passphrase', ERR_OSSL_EVP_BAD_DECRYPT: 'wrong passphrase',
+  ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED: 'a passphrase is needed',
+}
+
+function words(reason: string): string {
+  return WORDS[reason] ?? reason
+}
+
 /** Not among the cluster's topics, as far as this user may see them. */
 export function unknownTopics(names: readonly string[], known: readonly string[]): AppError {
   const quoted = names.map((name) => `"${name}"`).join(', ')
@@ -20,9 +31,9 @@ export function unknownMechanism(broker: string, mechanism: string): AppError {
   return new AppError('unauthorized', `Kafka at ${broker} does not offer SASL ${mechanism.toUpperCase()}: correct FLOWFENCE_KAFKA_SASL_MECHANISM.`)
 }
 
-/** `reason` is the TLS library's own sentence. */
+/** `reason` is the code of Node's error. */
 export function untrustedCertificate(broker: string, reason: string): AppError {
-  return new AppError('unauthorized', `The certificate of Kafka at ${broker} is not trusted (${reason}): set FLOWFENCE_KAFKA_TLS_CA_FILE to the CA that signed it.`)
+  return new AppError('unauthorized', `The certificate of Kafka at ${broker} is not trusted (${words(reason)}): set FLOWFENCE_KAFKA_TLS_CA_FILE to the CA that signed it.`)
 }
 
 export function wrongCertificateName(broker: string): AppError {
@@ -37,8 +48,9 @@ export function refusedClientCertificate(broker: string): AppError {
   return new AppError('unauthorized', `Kafka at ${broker} refused the client certificate: check FLOWFENCE_KAFKA_TLS_CERT_FILE and FLOWFENCE_KAFKA_TLS_KEY_FILE.`)
 }
 
+/** `reason` is the code of Node's error, or what it says. */
 export function unusableKeyPair(reason: string): AppError {
-  return new AppError('usage', `The client certificate or key cannot be used (${reason}): check FLOWFENCE_KAFKA_TLS_CERT_FILE, FLOWFENCE_KAFKA_TLS_KEY_FILE and FLOWFENCE_KAFKA_TLS_KEY_PASSPHRASE.`)
+  return new AppError('usage', `The client certificate or key cannot be used (${words(reason)}): check FLOWFENCE_KAFKA_TLS_CERT_FILE, FLOWFENCE_KAFKA_TLS_KEY_FILE and FLOWFENCE_KAFKA_TLS_KEY_PASSPHRASE.`)
 }
 
 export function noTls(broker: string): AppError {

@@ -39,6 +39,9 @@ export function explain(error: unknown, options: KafkaOptions): Explanation {
     const permanent = permanentProblem(e, broker, options)
     if (permanent !== undefined) return { permanent, reason: permanent.message.replace(/\.$/, '') }
   }
+  if (chain.some(({ message }) => message?.includes('before secure TLS connection was established') === true)) {
+    return { reason: 'it ends the TLS handshake; it may not speak TLS' }
+  }
   for (const e of chain) {
     const reason = REASONS[String(e.code)] ?? (e instanceof AppError ? e.message.replace(/\.$/, '') : undefined)
     if (reason !== undefined) return { reason }
@@ -63,21 +66,30 @@ function tlsProblem(code: string, text: string, broker: string): AppError | unde
   const foreign = /Connection error: (TLS|HTTP|another protocol)$/.exec(text)?.[1]
   if (foreign === 'TLS') return wantsTls(broker)
   if (foreign !== undefined) return notKafka(broker, foreign === 'HTTP' ? 'HTTP' : undefined)
-  const reason = oneLine(text.replace(/^Connection error: /, ''))
-  if (UNTRUSTED.has(code)) return untrustedCertificate(broker, reason)
+  if (UNTRUSTED.has(code)) return untrustedCertificate(broker, code)
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return wrongCertificateName(broker)
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') return expiredCertificate(broker)
   if (/^ERR_SSL_.*ALERT.*(CERTIFICATE|UNKNOWN_CA)/.test(code) || /alert (bad certificate|unknown ca|certificate required|certificate unknown)/i.test(text)) {
     return refusedClientCertificate(broker)
   }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG' || /wrong version number|packet length too long/.test(text)) return noTls(broker)
-  if (/^ERR_OSSL_/.test(code) || /PEM|key values mismatch|bad decrypt|DECODER/.test(text)) return unusableKeyPair(reason.replace(/^Failed to connect: /, ''))
+  if (/^ERR_OSSL_/.test(code)) return unusableKeyPair(code)
+  // kafkajs keeps the text alone of what a socket could not be made with.
+  if (/PEM|key values mismatch|bad decrypt|DECODER|interrupted or cancelled/.test(text)) return unusableKeyPair(opensslCode(text))
   return undefined
+}
+
+function opensslCode(text: string): string {
+  if (text.includes('key values mismatch')) return 'ERR_OSSL_X509_KEY_VALUES_MISMATCH'
+  if (text.includes('bad decrypt')) return 'ERR_OSSL_BAD_DECRYPT'
+  if (text.includes('interrupted or cancelled')) return 'ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED'
+  return oneLine(text.replace(/^Failed to connect: /, ''))
 }
 
 function loginProblem(e: AnyError, broker: string, mechanism: string): AppError | undefined {
   const text = e.message ?? ''
-  if (e.type === 'UNSUPPORTED_SASL_MECHANISM' || text.includes('mechanism is not supported by the server')) return unknownMechanism(broker, mechanism)
+  // A listener without logins calls one a wrong state.
+  if (e.type === 'UNSUPPORTED_SASL_MECHANISM' || e.type === 'ILLEGAL_SASL_STATE' || text.includes('mechanism is not supported by the server')) return unknownMechanism(broker, mechanism)
   if (e.type === 'SASL_AUTHENTICATION_FAILED' || e.code === 'REFUSED_TOKEN') return refusedLogin(broker, mechanism)
   // Wrapped by kafkajs with the text alone; a connection lost during the login is no refusal.
   if (e.name === 'KafkaJSSASLAuthenticationError' && !/closed|connect|timed out|timeout|disconnect|ECONN|EPIPE/i.test(text)) return refusedLogin(broker, mechanism)
