@@ -21,6 +21,8 @@ import { START_US } from '../support/flow-records.ts'
 import { hubbleLines, messyLines } from '../support/hubble-lines.ts'
 import { createRandom, rounds } from '../support/random.ts'
 
+const WRITER = fileURLToPath(new URL('../support/log-writer.ts', import.meta.url))
+const CHILD = fileURLToPath(new URL('../support/follow-child.ts', import.meta.url))
 const root = mkdtempSync(join(tmpdir(), 'flowfence-following-'))
 let database: Database
 let names = 0
@@ -246,20 +248,20 @@ test('killed with SIGKILL again and again while a log is written and rotated: ea
     writeFileSync(all, lines.join(''), 'latin1')
     const expected = (await observeFiles([all], { cluster: 'x' })).report.received
     const total = async (): Promise<number> => (await selectIngestTotals(own)).reduce((n, t) => n + t.records, 0)
-    const writer = start('log-writer.ts', [all, log, String(round), '400'])
+    const writer = start(WRITER, [all, log, String(round), '400'])
     let isWritten = false
     writer.once('exit', () => { isWritten = true })
     let kills = 0
     while (kills < rounds({ small: 3, full: 10 }) || !isWritten) {
       const from = await total()
-      const follower = start('follow-child.ts', [connectionString, '40', log])
+      const follower = start(CHILD, [connectionString, '40', log])
       const target = from + random.int(300)
       await until(async () => follower.exitCode !== null || (await total()) > target || (await total()) >= expected, 'some records')
       await sleep(random.int(100))
       await end(follower, 'SIGKILL')
       kills++
     }
-    const last = start('follow-child.ts', [connectionString, '40', log])
+    const last = start(CHILD, [connectionString, '40', log])
     await until(async () => (await total()) >= expected, `${expected} records`)
     expect(await end(last, 'SIGTERM')).toBe(0)
     folder = path
@@ -268,8 +270,7 @@ test('killed with SIGKILL again and again while a log is written and rotated: ea
 }, 900_000)
 
 function start(script: string, args: readonly string[]): ChildProcess {
-  const path = fileURLToPath(new URL(`../support/${script}`, import.meta.url))
-  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
+  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
