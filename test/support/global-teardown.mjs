@@ -12,7 +12,8 @@ export default async function stop() {
     const server = await startEmbedded({ folder: database, isThrowaway: true })
     await server.stop()
   }
-  if (existsSync(join(folder, 'kafka-broker.json'))) {
+  // Loaded only by runs that looked for Kafka: its clients take a moment to load.
+  if (existsSync(join(folder, 'kafka-runtime.json'))) {
     const { endSharedBroker } = await import('./kafka/shared-broker.ts')
     await endSharedBroker()
   }

@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { afterAll, describe, test } from '@jest/globals'
 import { startCluster } from './cluster.ts'
 import type { KafkaCluster } from './cluster.ts'
-import { runtimeOfRun, sharedBroker, testFolder } from './shared-broker.ts'
+import { HOW_TO_ENABLE, runtimeOfRun, sharedBroker, testFolder } from './shared-broker.ts'
 import type { SharedBroker } from './shared-broker.ts'
 import { openTopics } from './topics.ts'
 import type { Topics } from './topics.ts'
@@ -92,7 +92,7 @@ function describeIf(isGiven: boolean, name: string, fn: () => void): void {
   const { reason } = runtime
   if (process.env.FLOWFENCE_REQUIRE_KAFKA === '1') {
     test(`${name} (Kafka is required by FLOWFENCE_REQUIRE_KAFKA)`, () => {
-      throw new Error(`Nothing here can run Kafka: ${reason}. Start Docker, install Java 17 and Maven, or set KAFKA_BROKERS.`)
+      throw new Error(`Nothing here can run Kafka: ${reason}. ${HOW_TO_ENABLE}`)
     })
-  } else describe.skip(`${name} (skipped: ${reason}; start Docker, install Java 17 and Maven, or set KAFKA_BROKERS)`, fn)
+  } else describe.skip(`${name} (skipped: ${reason}. ${HOW_TO_ENABLE})`, fn)
 }

@@ -17,6 +17,9 @@ export interface SharedBroker {
   readonly secure: SecureListeners
 }
 
+/** The next step for whoever sees skipped tests. */
+export const HOW_TO_ENABLE = 'Start Docker, install Java 17 and Maven, or set KAFKA_BROKERS.'
+
 /** What runs a broker here; looked for once in a run. */
 export function runtimeOfRun(): Promise<KafkaRuntime | { readonly kind: 'none'; readonly reason: string }> {
   return once('kafka-runtime', findRuntime)
@@ -37,6 +40,9 @@ export async function sharedBroker(): Promise<SharedBroker> {
 export async function endSharedBroker(): Promise<void> {
   const text = await readFile(join(testFolder(), 'kafka-broker.json'), 'utf8').catch(() => undefined)
   if (text !== undefined) await killBrokers((JSON.parse(text) as { processes: string[] }).processes)
+  const runtime = await runtimeOfRun()
+  // jest names skipped tests of a file only where one of them ran.
+  if (runtime.kind === 'none') process.stderr.write(`Kafka tests were skipped: ${runtime.reason}. ${HOW_TO_ENABLE}\n`)
 }
 
 /** The folder of the run, which is removed at its end. */
