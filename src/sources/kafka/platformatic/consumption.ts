@@ -62,7 +62,9 @@ export class Consumption {
   #topicNames: readonly string[] = []
   /** Topics and numbers of partitions, to see changes. */
   #shape: string | undefined
-  #isJoined = false
+  /** What stands between this member and the group; the first thing to tell. */
+  #problem: string | undefined
+  #missing: readonly string[] = []
   /** When the group was joined last; 0: never. */
   #joinedAtMs = 0
   #lastStatus = ''
@@ -141,19 +143,19 @@ export class Consumption {
     await sleep(Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(failures, 10)), undefined, { signal: this.#end.signal }).catch(() => undefined)
   }
 
-  #status(text?: string): void {
-    const { options, handler } = this.#parts
-    const silent = [...this.#silent]
-    const isConnected = this.#isJoined && silent.length === 0
-    const brokers = silent.map(([nodeId]) => this.#parts.cluster.broker(nodeId)).flatMap((broker) => (broker === undefined ? [] : [addressText(broker)]))
-    const usual = isConnected
-      ? `Kafka: member of group "${options.groupId}", reading ${this.#topicNames.length === 0 ? 'no topic yet' : this.#topicNames.join(', ')}.`
-      : unreachable(brokers.length === 0 ? options.brokers : brokers, silent[0]?.[1] ?? 'not joined yet')
-    const status = { isConnected, text: text ?? usual }
-    const line = `${status.isConnected} ${status.text}`
-    if (line === this.#lastStatus || this.#isOver) return
-    this.#lastStatus = line
-    handler.status(status)
+  /** Tells how it stands, when that has changed. */
+  #status(): void {
+    const { options, handler, cluster } = this.#parts
+    const silent = [...this.#silent.keys()].map((nodeId) => cluster.broker(nodeId)).flatMap((broker) => (broker === undefined ? [] : [addressText(broker)]))
+    const [reason] = this.#silent.values()
+    const problem = this.#problem ?? (reason === undefined ? undefined : unreachable(silent, reason))
+    const reading = this.#topicNames.length === 0 ? 'no topic yet' : this.#topicNames.join(', ')
+    const missing = this.#missing.length === 0 ? '' : ` Waiting for ${this.#missing.join(', ')}.`
+    const text = problem ?? `Member of the Kafka group "${options.groupId}", reading ${reading}.${missing}`
+    // Until the group was joined there is nothing good to tell.
+    if (text === this.#lastStatus || this.#isOver || (problem === undefined && this.#joinedAtMs === 0)) return
+    this.#lastStatus = text
+    handler.status({ isConnected: problem === undefined, text })
   }
 
   /** Something does not answer; what cannot be mended is thrown. */
@@ -163,12 +165,12 @@ export class Consumption {
     const code = kafkaCodeOf(error)
     // Quite usual for a moment, when the group is new or its coordinator moves.
     if (code !== undefined && COORDINATOR_MOVES.has(code) && failures < COORDINATOR_TRIES) return
-    this.#isJoined = false
-    if (code === KafkaCode.inconsistentGroupProtocol) {
-      this.#status(`Members of group "${this.#parts.options.groupId}" run another driver: stop them, or give this one another group.`)
-    } else if (code !== undefined) {
-      this.#status(`Kafka cannot serve group "${this.#parts.options.groupId}" at the moment (${reasonOf(error)}).`)
-    } else this.#status(unreachable(this.#parts.options.brokers, reasonOf(error, this.#parts.options.sasl !== undefined)))
+    const { brokers, groupId, sasl } = this.#parts.options
+    const { lost } = this.#membership
+    if (code === KafkaCode.inconsistentGroupProtocol) this.#problem = `Members of the Kafka group "${groupId}" run another driver: stop them, or give this one another group.`
+    else if (code !== undefined) this.#problem = `Kafka cannot serve group "${groupId}" at the moment (${reasonOf(error)}).`
+    else this.#problem = unreachable(lost === undefined ? brokers : [addressText(lost)], reasonOf(error, sasl !== undefined))
+    this.#status()
   }
 
   async #findTopics(): Promise<void> {
@@ -198,8 +200,8 @@ export class Consumption {
   #refreshSoon(): Promise<void> {
     this.#refreshing ??= (async () => {
       try {
-        const { missing } = await this.#refresh()
-        if (missing.length > 0) this.#status(`Kafka has no topic ${missing.map((name) => `"${name}"`).join(', ')} any more: it is waited for.`)
+        await this.#refresh()
+        this.#status()
       } catch (error) {
         this.#failIfFatal(error)
       } finally {
@@ -212,6 +214,7 @@ export class Consumption {
   async #refresh(): Promise<{ readonly missing: readonly string[] }> {
     const { topics, missing } = await this.#parts.cluster.refresh()
     if (this.#isOver) return { missing }
+    this.#missing = missing
     this.#topicNames = topics.map(({ name }) => name)
     const leaders = new Set(topics.flatMap((topic) => topic.leaders))
     for (const nodeId of this.#silent.keys()) if (!leaders.has(nodeId)) this.#silent.delete(nodeId)
@@ -242,7 +245,7 @@ export class Consumption {
       try {
         await this.#membership.stay(() => {
           failures = 0
-          this.#isJoined = true
+          this.#problem = undefined
           this.#joinedAtMs = Date.now()
           this.#status()
         }, this.#end.signal)

@@ -55,6 +55,7 @@ export class Membership {
   #memberId = ''
   #generation = -1
   #coordinator: BrokerAddress | undefined
+  #lost: BrokerAddress | undefined
   #aliveAtMs = 0
   /** False: it has to join before it may beat. */
   #isJoined = false
@@ -73,20 +74,27 @@ export class Membership {
   }
 
   /**
-   * Joins and stays; returns when the group shares out anew, to be called again. Rejects where the group or its coordinator is lost: the
+   * Joins and stays, and says so again and again; returns when the group shares out anew, to be called again. Rejects where the group or its coordinator is lost: the
    * membership may still live on until `isExpired`.
    */
-  async stay(onJoined: () => void, signal: AbortSignal): Promise<void> {
+  async stay(onAlive: () => void, signal: AbortSignal): Promise<void> {
+    this.#lost = undefined
     this.#coordinator ??= await this.#parts.findCoordinator()
     try {
-      if (!this.#isJoined || this.isExpired) await this.#join(signal)
-      if (signal.aborted) return
-      onJoined()
-      await this.#beat(signal)
+      if (!this.#isJoined || this.isExpired) {
+        await this.#join(signal)
+        if (!signal.aborted) onAlive()
+      }
+      await this.#beat(onAlive, signal)
     } catch (error) {
       this.#forget(error)
       throw error
     }
+  }
+
+  /** The broker that failed while it coordinated the group. */
+  get lost(): BrokerAddress | undefined {
+    return this.#lost
   }
 
   /** The group has given this member up, as far as it can tell: what it owned may belong to others by now. */
@@ -175,7 +183,7 @@ export class Membership {
   }
 
   /** Until the group shares out anew. Failures to reach the coordinator are waited out while the session lasts. */
-  async #beat(signal: AbortSignal): Promise<void> {
+  async #beat(onAlive: () => void, signal: AbortSignal): Promise<void> {
     const intervalMs = Math.min(HEARTBEAT_MAX_MS, Math.max(HEARTBEAT_MIN_MS, this.#sessionTimeoutMs / 10))
     while (!signal.aborted && this.#isJoined) {
       this.#wake = new AbortController()
@@ -184,6 +192,7 @@ export class Membership {
       try {
         await this.#call('control', 'Heartbeat', this.#identity())
         this.#aliveAtMs = Date.now()
+        onAlive()
       } catch (error) {
         if (kafkaCodeOf(error) === KafkaCode.rebalanceInProgress) {
           this.#aliveAtMs = Date.now()
@@ -201,6 +210,7 @@ export class Membership {
     if (code !== undefined || !this.#isAssigned) this.#isJoined = false
     if (this.#coordinator !== undefined && code !== KafkaCode.rebalanceInProgress) {
       this.#parts.connections.drop(this.#coordinator, 'join')
+      this.#lost = this.#coordinator
       this.#coordinator = undefined
     }
     if (code === KafkaCode.unknownMember || code === KafkaCode.fencedInstance) this.#memberId = ''
