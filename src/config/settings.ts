@@ -4,6 +4,7 @@
  * An empty variable counts as unset. Flags of a command win over variables.
  */
 import { KAFKA_SETTINGS } from './kafka-settings.ts'
+import { LIVE_SETTINGS } from './live-settings.ts'
 import { RETENTION_SETTINGS } from './retention-settings.ts'
 import type { Parse } from './setting-parsers.ts'
 import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, ingestClientList, ingestKeyList, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
@@ -132,7 +133,16 @@ export const SETTINGS = {
     name: 'FLOWFENCE_DATABASE_CONNECTIONS', parse: wholeNumber(2, 200), fallback: 10, defaultText: '10',
     effect: 'Connections to PostgreSQL at most. More: more requests at once; fewer: less memory on the server (about 10 MB each).',
   } satisfies Setting<number>,
+  rawFlows: {
+    name: 'FLOWFENCE_RAW_FLOWS', parse: oneOf<'on' | 'off'>(['on', 'off']), fallback: 'on', defaultText: 'on',
+    effect: 'on: every flow is stored for FLOWFENCE_RETAIN_RAW_DAYS, about 90 bytes each, to be looked at and aggregated anew. off: only edge windows are stored; ingest is about twice as fast.',
+  } satisfies Setting<'on' | 'off'>,
+  decodeThreads: {
+    name: 'FLOWFENCE_DECODE_THREADS', parse: wholeNumber(0, 64), fallback: undefined, defaultText: 'one less than the cores, at most 4',
+    effect: 'Threads that decode large files, topics and bodies beside the one that stores; 0 decodes in place. More: more cores at work; fewer: less memory (about 60 MB each).',
+  } satisfies Setting<number | undefined>,
   ...KAFKA_SETTINGS,
+  ...LIVE_SETTINGS,
 } as const
 
 type Settings = typeof SETTINGS

@@ -133,9 +133,6 @@ function createEvents(registry: Registry): Events {
   const ready = new Gauge({ name: 'flowfence_ready', help: '1 when the last readiness check passed.', registers })
   const units = new Counter({ name: 'flowfence_housekeeping_units_total', help: 'Windows joined, hours and days rolled up, hours and days expired.', labelNames: ['step'], registers })
   const failures = new Counter({ name: 'flowfence_housekeeping_failures_total', help: 'Steps of housekeeping that failed; each is tried again a minute later.', labelNames: ['step'], registers })
-  const kafkaPartitions = new Gauge({ name: 'flowfence_kafka_partitions', help: 'Partitions that this process owns: reading, or paused because enough of them is in memory.', labelNames: ['state'], registers })
-  const kafkaLag = new Gauge({ name: 'flowfence_kafka_lag_records', help: 'Records of the partitions of this process that are not stored yet.', registers })
-  const kafkaEvents = new Counter({ name: 'flowfence_kafka_events_total', help: 'Assignments, fencings, resets, lost records, broken connections, waits for the database.', labelNames: ['event'], registers })
   const lag = new Gauge({ name: 'flowfence_rollup_lag_seconds', help: 'How far rollups may be behind the clock, of the slowest cluster that receives flows.', registers })
   return {
     recordsCounted({ source, format, outcome, reason, records }) {
@@ -172,12 +169,7 @@ function createEvents(registry: Registry): Events {
     },
     requestRefused: ({ reason }) => refused.inc({ reason }),
     readinessChecked: ({ isReady }) => ready.set(isReady ? 1 : 0),
-    kafkaObserved(event) {
-      kafkaPartitions.set({ state: 'reading' }, event.partitions - event.paused)
-      kafkaPartitions.set({ state: 'paused' }, event.paused)
-      kafkaLag.set(event.lag)
-    },
-    kafkaNoticed: ({ event }) => kafkaEvents.inc({ event }),
+    ...createKafkaEvents(registers),
     houseKept(event) {
       units.inc({ step: 'folded' }, event.folded)
       units.inc({ step: 'rolled' }, event.rolled)
@@ -185,5 +177,19 @@ function createEvents(registry: Registry): Events {
       for (const step of event.failures) failures.inc({ step })
       lag.set((event.watermarkLagUs ?? 0) / 1e6)
     },
+  }
+}
+
+function createKafkaEvents(registers: Registry[]): Pick<Events, 'kafkaObserved' | 'kafkaNoticed'> {
+  const kafkaPartitions = new Gauge({ name: 'flowfence_kafka_partitions', help: 'Partitions that this process owns: reading, or paused because enough of them is in memory.', labelNames: ['state'], registers })
+  const kafkaLag = new Gauge({ name: 'flowfence_kafka_lag_records', help: 'Records of the partitions of this process that are not stored yet.', registers })
+  const kafkaEvents = new Counter({ name: 'flowfence_kafka_events_total', help: 'Assignments, fencings, resets, lost records, broken connections, waits for the database.', labelNames: ['event'], registers })
+  return {
+    kafkaObserved(event) {
+      kafkaPartitions.set({ state: 'reading' }, event.partitions - event.paused)
+      kafkaPartitions.set({ state: 'paused' }, event.paused)
+      kafkaLag.set(event.lag)
+    },
+    kafkaNoticed: ({ event }) => kafkaEvents.inc({ event }),
   }
 }

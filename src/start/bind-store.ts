@@ -4,10 +4,10 @@ import type { LabelRulesConfig } from '../core/flow/label-rules.ts'
 import type { ApiStore, ReadinessCheck } from '../deliver/api/context.ts'
 import type { Store } from '../deliver/cli/context.ts'
 import { readIngestStatus } from '../pipeline/ingest-status.ts'
-import type { LimitOptions } from '../pipeline/cluster-limits.ts'
 import { saveClusterState, summarizeState } from '../pipeline/cluster-state.ts'
 import { followFiles } from '../pipeline/follow-files.ts'
 import { createIngester } from '../pipeline/ingest.ts'
+import type { IngesterOptions } from '../pipeline/ingest.ts'
 import { ingestReceived } from '../pipeline/ingest-received.ts'
 import type { Ingesters } from '../pipeline/ingesters.ts'
 import { versionIdentityMap } from '../pipeline/identity-map.ts'
@@ -24,8 +24,9 @@ import { nowUs } from './clock.ts'
 import type { OpenedDatabase } from './open-database.ts'
 
 /** The commands' view of an opened database. */
-export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readonly string[]; ownWorkloads: readonly string[]; limits: LimitOptions; retention: Retention; signal: AbortSignal }): Store {
+export function bindCliStore(opened: OpenedDatabase, { ingester: common, signal }: { ingester: Omit<IngesterOptions, 'cluster'> & { readonly retention: Retention }; signal: AbortSignal }): Store {
   const { database, migrations } = opened
+  const { retention } = common
   return {
     migrations,
     close: () => opened.close(),
@@ -34,19 +35,17 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
     saveRecommendation: (cluster, document) => save(database, cluster, document),
     saveState: async ({ cluster, atUs, ...state }) => saveClusterState(database, await ensureCluster(database, cluster), { ...state, atUs: atUs ?? nowUs(), source: 'cluster-state' }),
     ingestFiles: async ({ paths, cluster, vouched, onProgress }) => {
-      const ingester = await createIngester(database, {
-        cluster, isAnyAge: true, vouched, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, retention: options.retention, nowUs })
-      return ingester.ingestFiles(paths, { onProgress, signal: options.signal })
+      const ingester = await createIngester(database, { ...common, cluster, isAnyAge: true, vouched })
+      return ingester.ingestFiles(paths, { onProgress, signal })
     },
     followFiles: async ({ cluster, ...request }) => {
       const onRetry = (error: unknown): void => request.onNotice(`The database failed and is tried again: ${error instanceof Error ? error.message : String(error)}`)
-      const ingester = await createIngester(database, {
-        cluster, isAnyAge: true, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, retention: options.retention, nowUs, retry: { onRetry } })
-      return followFiles(database, ingester, { ...request, nowUs, retention: options.retention, signal: options.signal })
+      const ingester = await createIngester(database, { ...common, cluster, isAnyAge: true, retry: { onRetry } })
+      return followFiles(database, ingester, { ...request, nowUs, retention, signal })
     },
     replayLetters: async ({ cluster, reason, isBackfill }) => {
-      const ingester = await createIngester(database, { cluster: (await findCluster(database, cluster)).name, podCidrs: options.podCidrs, ownWorkloads: options.ownWorkloads, limits: options.limits, retention: options.retention, nowUs })
-      return ingester.replayLetters({ reason, isBackfill, signal: options.signal })
+      const ingester = await createIngester(database, { ...common, cluster: (await findCluster(database, cluster)).name })
+      return ingester.replayLetters({ reason, isBackfill, signal })
     },
     deadLetters: async ({ cluster, reason, limit }) => {
       const { id } = await findCluster(database, cluster)
@@ -56,7 +55,7 @@ export function bindCliStore(opened: OpenedDatabase, options: { podCidrs: readon
       // The client's generated code takes half a second to load: only the command that needs it pays.
       const { watchCluster } = await import('../sources/kubernetes.ts')
       const events = watchCluster({
-        nowUs, signal: options.signal, reduce: withoutBallast, onNotice,
+        nowUs, signal, reduce: withoutBallast, onNotice,
         ...(kubeconfig === undefined ? {} : { kubeconfig }), ...(context === undefined ? {} : { context }),
       })
       await syncCluster(database, await ensureCluster(database, cluster), events, rest)
@@ -71,7 +70,8 @@ async function save(database: Database, cluster: string, document: Recommendatio
 
 /** The service's view of an opened database. Bodies go to the cluster of who sent them, cluster state to the service's own one. */
 export function bindApiStore(
-  database: Database, { ingesters, cluster: own }: { ingesters: Ingesters; cluster: string }, { labelRules, signal }: { labelRules: LabelRulesConfig; signal: AbortSignal },
+  database: Database, { ingesters, cluster: own }: { ingesters: Ingesters; cluster: string }, 
+  { labelRules, signal, streamChecks }: { labelRules: LabelRulesConfig; signal: AbortSignal; streamChecks: () => readonly ReadinessCheck[] },
 ): ApiStore {
   return {
     observe: (query) => observeStore(database, { ...query, labelRules }),
@@ -82,7 +82,7 @@ export function bindApiStore(
     deadLetters: async ({ cluster, ...query }) => selectDeadLetters(database, { ...query, clusterId: (await findCluster(database, cluster)).id }),
     saveState: async (state) => saveClusterState(database, (await ingesters.of(own)).clusterId, { ...state, source: 'api' }),
     stateSummary: async () => summarizeState(database, (await ingesters.of(own)).clusterId),
-    checkReadiness: () => checkReadiness(database),
+    checkReadiness: async () => [...await checkReadiness(database), ...streamChecks()],
   }
 }
 

@@ -1,6 +1,7 @@
 /** Entry point: settings, logger, signals, then the command line. Composes everything and holds no logic. */
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { AppError } from '../core/base/app-error.ts'
 import { loadConfig } from '../config/load-config.ts'
 import type { Config } from '../config/settings.ts'
 import { requireKeyOrLoopback } from '../deliver/api/server.ts'
@@ -17,8 +18,11 @@ import { nowUs } from './clock.ts'
 import { openDemo } from './demo.ts'
 import { openMigrated } from './open-database.ts'
 import type { OpenedDatabase } from './open-database.ts'
+import { ingesterOptions } from './ingester-options.ts'
 import { startService } from './serve.ts'
-import { limitsOf, retentionOf } from './limits.ts'
+import type { ServiceOptions } from './serve.ts'
+import { hasStreams } from './streams.ts'
+import { retentionOf } from './limits.ts'
 import { aborted, installShutdown } from './shutdown.ts'
 import type { Shutdown } from './shutdown.ts'
 
@@ -65,13 +69,19 @@ function createContext(config: Config, output: Output, shutdown: Shutdown): CliC
     stdin: process.stdin,
     settings: { cluster: config.cluster, labelRules: config.labelRules, podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads },
     examples: fileURLToPath(new URL('../../examples', import.meta.url)),
-    openStore: async () => bindCliStore(await open(logger('warn'), COMMAND_PATIENCE_MS), { podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), retention: retentionOf(config), signal }),
+    openStore: async () => bindCliStore(await open(logger('warn'), COMMAND_PATIENCE_MS), { ingester: { ...ingesterOptions(config), retention: retentionOf(config) }, signal }),
     serve: async (request) => {
       const serviceConfig = withFlags(config, request)
       // Before a database is started for nothing; the server checks again.
       requireKeyOrLoopback(serviceConfig.host, serviceConfig.apiKey !== undefined)
       const serviceLogger = logger('info')
       await serveUntil(signal, await open(serviceLogger, SERVICE_PATIENCE_MS), { config: serviceConfig, version, logger: serviceLogger })
+    },
+    ingestStreams: async () => {
+      if (!hasStreams(config)) throw new AppError('usage', 'Name at least one flow log, or - for standard input; or set FLOWFENCE_KAFKA_TOPICS, FLOWFENCE_HUBBLE_RELAY or FLOWFENCE_GOLDMANE to read streams.')
+      requireKeyOrLoopback(config.host, config.apiKey !== undefined)
+      const serviceLogger = logger('info')
+      await serveUntil(signal, await open(serviceLogger, SERVICE_PATIENCE_MS), { config, version, logger: serviceLogger }, true)
     },
     openDemo: (request) => openDemo(request, { config, version, logger: logger('warn'), shutdown, output }),
   }
@@ -81,11 +91,19 @@ function withFlags(config: Config, { host, port }: ServeRequest): Config {
   return Object.freeze({ ...config, ...(host === undefined ? {} : { host }), ...(port === undefined ? {} : { port }) })
 }
 
-async function serveUntil(signal: AbortSignal, opened: OpenedDatabase, options: Parameters<typeof startService>[1]): Promise<void> {
+/** `isReplica`: there for the streams, so that it ends when one of them cannot go on. */
+async function serveUntil(signal: AbortSignal, opened: OpenedDatabase, options: ServiceOptions, isReplica = false): Promise<void> {
+  const failed = new AbortController()
+  let failure: Error | undefined
+  const onFailed = (error: unknown): void => {
+    failure ??= error instanceof Error ? error : new Error(String(error))
+    failed.abort()
+  }
   try {
-    const service = await startService(opened.database, options)
-    await aborted(signal)
+    const service = await startService(opened.database, { ...options, ...(isReplica && { onFailed }) })
+    await aborted(AbortSignal.any([signal, failed.signal]))
     await service.stop()
+    if (failure !== undefined) throw failure
   } finally {
     await opened.close()
   }

@@ -20,12 +20,17 @@ import type { Config } from '../config/settings.ts'
 import { bindApiStore } from './bind-store.ts'
 import { nowUs } from './clock.ts'
 import { startHousekeeping } from './housekeeping.ts'
-import { limitsOf, retentionOf } from './limits.ts'
+import { ingesterOptions } from './ingester-options.ts'
+import { retentionOf } from './limits.ts'
+import { startStreams } from './streams.ts'
+import type { Streams } from './streams.ts'
 
 export interface ServiceOptions {
   readonly config: Config
   readonly version: string
   readonly logger: Logger
+  /** A stream cannot go on. The service does; without it, nothing more happens than a log line and a failed readiness check. */
+  readonly onFailed?: (error: unknown) => void
 }
 
 export interface Service {
@@ -43,23 +48,25 @@ const GRACE_MS = 15_000
 /** Shorter than clients wait: they hear 503 and try again. */
 const DATABASE_PATIENCE_MS = 15_000
 
-export async function startService(database: Database, { config, version, logger }: ServiceOptions): Promise<Service> {
+export async function startService(database: Database, { config, version, logger, onFailed }: ServiceOptions): Promise<Service> {
   const access = {
     cluster: config.cluster, apiKey: config.apiKey?.reveal(), clients: config.ingestClients,
     ingestKeys: config.ingestKeys.map(({ cluster, key }) => ({ cluster, key: key.reveal() })),
   }
   checkAccess(access)
   const labelRules = config.labelRules === undefined ? DEFAULT_LABEL_RULES : await loadLabelRules(config.labelRules)
+  const common = ingesterOptions(config)
   const ingesters = createIngesters(database, {
-    podCidrs: config.podCidrs, ownWorkloads: config.ownWorkloads, limits: limitsOf(config), retention: retentionOf(config), nowUs,
+    ...common,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
   })
   const ingester = await ingesters.of(config.cluster)
   const metrics = createMetrics()
   const stopping = new AbortController()
+  let streams: Streams | undefined
   const app = createApp({
     version, logger, access, cluster: config.cluster, metrics,
-    store: bindApiStore(database, { ingesters, cluster: config.cluster }, { labelRules, signal: stopping.signal }),
+    store: bindApiStore(database, { ingesters, cluster: config.cluster }, { labelRules, signal: stopping.signal, streamChecks: () => streams?.checks() ?? [] }),
     readPolicies: readManifestText, readObjects: readObjectText, nowUs,
     bodyLimitBytes: config.bodyLimitBytes, ingestBodyLimitBytes: config.ingestBodyLimitBytes, ingestConcurrency: config.ingestConcurrency, ingestQueue: config.ingestQueue,
     spool: { folder: config.spoolDir ?? tmpdir(), diskBytes: config.spoolLimitBytes },
@@ -69,13 +76,21 @@ export async function startService(database: Database, { config, version, logger
     tls: { certFile: config.tlsCertFile, keyFile: config.tlsKeyFile, clientCaFile: config.tlsClientCaFile, hasClients: access.clients.length > 0 },
   }, app)
   logger.info({ url: listeners.main.url, tlsUrl: listeners.tls?.url, cluster: config.cluster, needsKey: access.apiKey !== undefined }, 'listening')
+  try {
+    streams = await startStreams(database, { config, ingesters, logger, events: metrics.events, ...(onFailed !== undefined && { onFailed }) })
+  } catch (error) {
+    await listeners.stop(0)
+    throw error
+  }
   const housekeeping = startHousekeeping(database, { retention: retentionOf(config), logger, events: metrics.events })
   return {
     server: listeners.main, tlsServer: listeners.tls, ingester, ingesters,
     stop: async () => {
       await listeners.stop(GRACE_MS)
       stopping.abort()
+      await streams?.stop()
       await housekeeping.stop()
+      await common.decodePool.close()
       logger.info('stopped')
     },
   }

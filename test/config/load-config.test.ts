@@ -10,7 +10,7 @@ describe('settings', () => {
     expect(warnings).toEqual([])
     expect(config).toEqual({
       databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
-      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10,
+      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10, rawFlows: 'on', decodeThreads: undefined,
       maxIdentities: 200_000, maxDeadLettersPerMinute: 1000, maxNodes: 10_000,
       retainRawDays: 7, retainWindowDays: 14, retainHourDays: 90, retainDayDays: 400, latenessDays: 8,
       ingestKeys: [], ingestClients: [], tlsCertFile: undefined, tlsKeyFile: undefined, tlsClientCaFile: undefined, tlsPort: undefined,
@@ -19,6 +19,9 @@ describe('settings', () => {
       kafkaTlsCertFile: undefined, kafkaTlsKeyFile: undefined, kafkaTlsKeyPassphrase: undefined, kafkaSaslMechanism: undefined, kafkaSaslUsername: undefined,
       kafkaSaslPassword: undefined, kafkaSaslTokenFile: undefined, kafkaOauthTokenUrl: undefined, kafkaOauthClientId: undefined, kafkaOauthClientSecret: undefined,
       kafkaOauthScope: undefined, kafkaInstanceId: undefined, kafkaDeadLetterTopic: undefined, kafkaStart: 'earliest', kafkaOnReset: 'earliest',
+      hubbleRelays: [], hubbleTls: 'on', hubbleCaFile: undefined, hubbleCertFile: undefined, hubbleKeyFile: undefined, hubbleServerName: undefined,
+      hubbleNamespaces: [], hubbleAllow: [], hubbleDeny: [], goldmanes: [], goldmaneTls: 'on', goldmaneCaFile: undefined, goldmaneCertFile: undefined,
+      goldmaneKeyFile: undefined, goldmaneServerName: undefined, streamSilenceMs: 60_000,
     })
     expect(Object.isFrozen(config)).toBe(true)
   })

@@ -14,7 +14,8 @@ import type { Access } from './principal.ts'
 
 /** A check that `/readyz` makes. */
 export interface ReadinessCheck {
-  readonly name: 'database' | 'migrations'
+  /** `database`, `migrations`, `kafka`, or the kind of a live stream. */
+  readonly name: string
   readonly isReady: boolean
   /** For people; never holds a secret. */
   readonly text: string

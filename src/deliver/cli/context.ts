@@ -85,5 +85,7 @@ export interface CliContext {
   openStore(): Promise<Store>
   /** Runs the service until the signal. */
   serve(request: ServeRequest): Promise<void>
+  /** Reads the configured streams until the signal. AppError `usage` when none is configured. */
+  ingestStreams(): Promise<void>
   openDemo(request: DemoRequest): Promise<Demo>
 }

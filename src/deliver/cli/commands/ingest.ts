@@ -38,7 +38,8 @@ export const ingestCommand: AddCommand = (program, context, finish) => {
   program.command('ingest')
     .summary('store flow logs in the database')
     .description('Reads flow logs (JSON lines or arrays, also .gz, - for stdin) and stores them in the database (DATABASE_URL, or the embedded one). The same '
-      + 'file again changes nothing; a log that has grown is read on where it was left. Interrupted, it continues when run again.')
+      + 'file again changes nothing; a log that has grown is read on where it was left. Interrupted, it continues when run again. Without files, reads the '
+      + 'configured Kafka topics and live streams until Ctrl-C: any number of such processes share the topics (docs/scaling.md).')
     .argument('[file...]', 'flow logs of Cilium Hubble, Calico, NetObserv, Antrea, GKE or the AWS VPC CNI')
     .option('--cluster <name>', 'the cluster the flows belong to (default: FLOWFENCE_CLUSTER, else "default")', parseClusterFlag)
     .option('--backfill', 'take flows of any age; files are always read so, only the service refuses flows older than 8 days')
@@ -60,6 +61,10 @@ Examples:
   flowfence ingest --dead-letters --reason unknown-format`)
     .action(async (paths: string[], flags: IngestFlags) => {
       checkFlags(paths, flags, context.nowUs())
+      if (paths.length === 0 && flags.deadLetters !== true) {
+        await context.ingestStreams()
+        return
+      }
       const store = await context.openStore()
       try {
         if (flags.deadLetters === true) finish(await readLetters(store, flags, context))
@@ -82,7 +87,7 @@ function checkFlags(paths: readonly string[], flags: IngestFlags, nowUs: number)
   }
   if (flags.list === true || flags.reason !== undefined) throw new AppError('usage', '--list and --reason belong to --dead-letters.')
   if (flags.follow === true && paths.includes('-')) throw new AppError('usage', '--follow reads files by name; standard input is read to its end without it.')
-  if (paths.length > 0) return
+  if (paths.length > 0 || (flags.follow !== true && flags.clusterState === undefined)) return
   throw new AppError('usage', `Name at least one flow log, or - for standard input.${flags.clusterState === undefined ? '' : ' Name it before --cluster-state, which takes every path behind it.'}`)
 }
 
