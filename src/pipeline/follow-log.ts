@@ -183,6 +183,11 @@ export class LogRun {
 function tellable(error: unknown, path: string): string | undefined {
   if (!(error instanceof AppError)) return undefined
   if (error.code === 'conflict') return `Another process stores ${path} at the same time; both go on, and nothing is stored twice. One is enough.`
-  if (error.code === 'input-unreadable' && error.retryable) return ''
+  if (error.code === 'input-unreadable' && (error.retryable || isGone(error.cause))) return ''
   return ['input-unreadable', 'bad-encoding', 'unavailable'].includes(error.code) ? `${error.message} Following goes on when that is over.` : undefined
+}
+
+/** A compressed file that was renamed while it was read: it is found under its new name. */
+function isGone(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
 }

@@ -153,7 +153,9 @@ export class FollowedLog {
     } catch (error) {
       // A compressed file may still be in the middle of being written: the next search looks at it again.
       const isFresh = error instanceof AppError && error.code === 'bad-encoding' && Date.now() - file.changedMs < 3 * this.#options.quietMs
-      const isRetryable = error instanceof AppError && error.retryable
+      // And it may have got another name: the next search finds it there.
+      const isRetryable = error instanceof AppError && (error.retryable || errorCode(error.cause) === 'ENOENT')
+      if (errorCode(causeOf(error)) === 'ENOENT') this.#searchedMs = -Infinity
       if (!isFresh && !isRetryable) this.#tell(file.key, `${sentence(error)} It is tried again.`)
       return undefined
     }

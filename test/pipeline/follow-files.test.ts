@@ -189,6 +189,7 @@ describe('one log', () => {
     writeFileSync(log, lines.slice(10).join(''))
     const follower = follow(ingester, log)
     await untilReceived(ingester, 20)
+    await until(() => follower.notices.length > 0, 'a notice')
     await follower.stop()
     expect(follower.notices).toEqual([`${log} was stored before, but none of the files there is one that was: lines written after that and rotated away since are lost.`])
     const again = follow(ingester, log)

@@ -231,6 +231,16 @@ describe('compressed rotations', () => {
     expect(notices).toEqual([expect.stringMatching(/flows\.log\.2\.gz is broken gzip \(.+\); copy it again, or pass the decompressed file\. It is tried again\.$/)])
   })
 
+  test('that get another name before they are read are found under it', async () => {
+    writeFileSync(`${path}.1.gz`, gzipSync('{"a":1}\n'))
+    writeFileSync(path, '{"b":1}\n')
+    const reader = new Reader(undefined, 60_000)
+    await reader.log.look()
+    renameSync(`${path}.1.gz`, `${path}.2.gz`)
+    expect(await reader.read()).toBe('{"b":1}\n{"a":1}\n')
+    expect(notices).toEqual([])
+  })
+
   test('that cannot be read are named once', async () => {
     writeFileSync(`${path}.1.xz`, 'x')
     writeFileSync(path, '{"b":1}\n')
