@@ -32,6 +32,7 @@ COPY examples examples
 # The image's user "node" as a number, so that Kubernetes can check runAsNonRoot. The files belong to root: the service cannot change itself.
 USER 1000:1000
 EXPOSE 8080
+# With HTTPS on FLOWFENCE_PORT give another check; with FLOWFENCE_TLS_PORT this one stays right.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.FLOWFENCE_PORT + '/livez').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "/app/bin/flowfence.mjs"]
