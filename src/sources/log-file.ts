@@ -18,6 +18,8 @@ const CHUNK_BYTES = 65_536
  * may be, and storing one overlaps less with decoding the next.
  */
 const SLICE_BYTES = 64 << 20
+/** Beginning of a file that must be the same after each chunk was read: else the chunk may be of what was written anew in its place. */
+const HEAD_BYTES = 4_096
 const NEWLINE = 10
 
 /** What a file holds that may not have been stored yet. */
@@ -103,6 +105,8 @@ export class PlainLogFile implements LogFile {
   readonly #handle: FileHandle
   readonly #name: string
   #state: FileState | undefined
+  /** The beginning as it was at the last look. */
+  #head: Buffer = Buffer.alloc(0)
   /** No line ends between `end` and `scannedTo`. */
   #lines = { end: 0, scannedTo: 0 }
 
@@ -122,6 +126,8 @@ export class PlainLogFile implements LogFile {
     this.#state = state
     this.isRewritten = before !== undefined && before.sizeBytes > state.sizeBytes
     if (!isFinal && this.settled !== undefined && isSame(this.settled, state)) return undefined
+    const head = this.#head = Buffer.alloc(Math.min(HEAD_BYTES, state.sizeBytes))
+    await this.#fill(head, 0, head.length)
     const line = await this.#firstLine(state.sizeBytes)
     this.isDocument = line !== undefined && opensDocument(line)
     const sourceId = line !== undefined ? lineSourceId(line) : isFinal && state.sizeBytes > 0 ? await this.#contentId(state.sizeBytes) : undefined
@@ -133,6 +139,7 @@ export class PlainLogFile implements LogFile {
     this.sourceId = sourceId
     if (sourceId === undefined || this.isDocument) return undefined
     await this.#findLastLine(state.sizeBytes)
+    await this.#verify(head)
     const endByte = isFinal ? state.sizeBytes : this.#lines.end
     return {
       source: this.#source(sourceId, state.sizeBytes), contentDigest: undefined, waitingBytes: state.sizeBytes - (this.settled?.sizeBytes ?? 0),
@@ -202,14 +209,23 @@ export class PlainLogFile implements LogFile {
   }
 
   async* #read(fromOffset: number, endByte: number): AsyncGenerator<Buffer> {
+    const head = this.#head
     for (let at = fromOffset; at < endByte;) {
       const length = Math.min(CHUNK_BYTES, endByte - at)
       // Not one buffer for all: whoever decodes elsewhere may still hold the last chunk.
       const buffer = Buffer.allocUnsafe(length)
       await this.#fill(buffer, at, length)
+      await this.#verify(head)
       yield buffer
       at += length
     }
+  }
+
+  /** The file still holds what it held: nothing that was read so far is of another content, also where the file has grown past its old size again. */
+  async #verify(head: Buffer): Promise<void> {
+    const now = Buffer.allocUnsafe(head.length)
+    await this.#fill(now, 0, head.length)
+    if (!now.equals(head)) throw new AppError('input-unreadable', `${this.path} was written anew while it was read; it is looked at again.`, { at: this.path, retryable: true })
   }
 
   async #fill(buffer: Buffer, at: number, length: number): Promise<void> {

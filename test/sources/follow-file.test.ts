@@ -58,7 +58,7 @@ class Reader {
   }
 }
 
-async function textOf(chunks: AsyncIterable<Buffer>): Promise<string> {
+async function textOf(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<string> {
   const all: Buffer[] = []
   for await (const chunk of chunks) all.push(Buffer.from(chunk))
   return Buffer.concat(all).toString('latin1')
@@ -193,6 +193,15 @@ describe('copytruncate', () => {
     appendFileSync(path, '{"b":1}\n')
     expect((await reader.read()).split('\n').sort()).toEqual(['', '{"a":2}', '{"b":1}'])
     expect(notices).toEqual([`${path} was emptied and written anew; what had not been read of it is read from its copy.`])
+  })
+
+  test('between a look and reading never mixes the former content with the new one, however long that is', async () => {
+    writeFileSync(path, '{"a":1}\n{"a":2}\n')
+    const reader = new Reader()
+    const [part] = await reader.log.look()
+    const slice = await part?.slice(8)
+    writeFileSync(path, '{"b":1}\n{"b":2}\n{"b":3}\n')
+    await expect(textOf(slice?.source.chunks(8) ?? [])).rejects.toMatchObject({ code: 'input-unreadable', retryable: true })
   })
 
   test('without a copy tells from where lines may be lost', async () => {
