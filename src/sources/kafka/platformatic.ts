@@ -37,7 +37,7 @@ export function createPlatformaticDriver(options: KafkaOptions): KafkaDriver {
       if (consumption !== undefined) throw new AppError('internal', 'This Kafka driver consumes already.')
       consumption = new Consumption({ options, connections, cluster, handler, nextGeneration: () => ++generation })
       try {
-        await told(consumption.run(signal))
+        await consumption.run(signal)
       } finally {
         consumption = undefined
       }

@@ -68,6 +68,8 @@ export class BrokerConnections {
   readonly #options: KafkaOptions
   readonly #joinTimeoutMs: number
   readonly #open = new Map<string, Promise<Open>>()
+  /** Not yet usable. */
+  readonly #connecting = new Set<library.Connection>()
   #isClosed = false
 
   /** `joinTimeoutMs`: how long a broker may hold back the answer to a join. */
@@ -117,6 +119,11 @@ export class BrokerConnections {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    // Nobody waits for brokers that do not answer; the library's own timer ends with the error.
+    for (const connection of this.#connecting) {
+      connection.emit('error', new AppError('unavailable', 'The Kafka driver is closed.', { retryable: true }))
+      ;(connection.socket as typeof connection.socket | undefined)?.destroy()
+    }
     const all = [...this.#open.values()]
     this.#open.clear()
     await Promise.all(all.map((open) => open.then(({ connection }) => close(connection), () => undefined)))
@@ -144,6 +151,7 @@ export class BrokerConnections {
       ...(sasl === undefined ? {} : { sasl: saslOf(sasl) }),
     })
     // Errors also come out of the calls; without a listener they would end the process.
+    this.#connecting.add(connection)
     let lastError: unknown
     connection.on('error', (error) => {
       lastError = error
@@ -167,6 +175,8 @@ export class BrokerConnections {
       if (foreign !== undefined) throw notKafka(addressText(to), foreign === 'HTTP' ? foreign : undefined)
       // A certificate that the broker refuses shows after the connection is made: the call then knows only that it was closed.
       throw fatalConnectionError(error, addressText(to), this.#options) ?? fatalConnectionError(lastError, addressText(to), this.#options) ?? error
+    } finally {
+      this.#connecting.delete(connection)
     }
   }
 
