@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { Readable } from 'node:stream'
 import { DEFAULT_LABEL_RULES } from '../core/flow/label-rules.ts'
 import { createApp } from '../deliver/api/app.ts'
+import { checkSpoolFolder } from '../deliver/api/body-spool.ts'
 import { startListeners } from '../deliver/api/listeners.ts'
 import { checkAccess } from '../deliver/api/principal.ts'
 import type { RunningServer } from '../deliver/api/server.ts'
@@ -54,6 +55,8 @@ export async function startService(database: Database, { config, version, logger
     ingestKeys: config.ingestKeys.map(({ cluster, key }) => ({ cluster, key: key.reveal() })),
   }
   checkAccess(access)
+  const spool = { folder: config.spoolDir ?? tmpdir(), diskBytes: config.spoolLimitBytes }
+  await checkSpoolFolder(spool.folder)
   const labelRules = config.labelRules === undefined ? DEFAULT_LABEL_RULES : await loadLabelRules(config.labelRules)
   const common = ingesterOptions(config)
   const ingesters = createIngesters(database, {
@@ -69,7 +72,7 @@ export async function startService(database: Database, { config, version, logger
     store: bindApiStore(database, { ingesters, cluster: config.cluster }, { labelRules, signal: stopping.signal, streamChecks: () => streams?.checks() ?? [] }),
     readPolicies: readManifestText, readObjects: readObjectText, nowUs,
     bodyLimitBytes: config.bodyLimitBytes, ingestBodyLimitBytes: config.ingestBodyLimitBytes, ingestConcurrency: config.ingestConcurrency, ingestQueue: config.ingestQueue,
-    spool: { folder: config.spoolDir ?? tmpdir(), diskBytes: config.spoolLimitBytes },
+    spool,
   })
   const listeners = await startListeners({
     host: config.host, port: config.port, tlsPort: config.tlsPort, hasApiKey: access.apiKey !== undefined, requestTimeoutMs: config.requestTimeoutMs, logger, events: metrics.events,

@@ -103,6 +103,16 @@ export class BodySpool {
   }
 }
 
+/** Tries the folder, so that a service that could take no large body does not start. AppError `usage`. */
+export async function checkSpoolFolder(folder: string): Promise<void> {
+  try {
+    await (await new BodySpool({ folder, diskBytes: 0 }).openFile()).close()
+  } catch (error) {
+    const reason = error instanceof AppError ? error.cause : error
+    throw new AppError('usage', `Bodies over 1 MiB cannot wait in ${folder} (${(reason as NodeJS.ErrnoException).code ?? String(reason)}). Set FLOWFENCE_SPOOL_DIR to a folder that this user may write to.`, { cause: error })
+  }
+}
+
 function spoolFailed(folder: string, error: unknown): AppError {
   const { code, message } = error as NodeJS.ErrnoException
   const reason = code === 'ENOSPC' || code === 'EDQUOT' ? 'is full' : `cannot be written to (${code ?? message})`

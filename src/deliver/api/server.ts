@@ -61,8 +61,11 @@ export async function startServer(options: ListenOptions, handler: RequestListen
   }
 }
 
+/** Idle connections are kept so long, milliseconds. Longer than shippers pause between two flushes: one that is closed as the next batch leaves is a failed try. */
+const KEEP_ALIVE_MS = 65_000
+
 function limitsOf({ requestTimeoutMs }: ListenOptions): ServerOptions {
-  return { maxHeaderSize: 16_384, requestTimeout: requestTimeoutMs, headersTimeout: Math.min(10_000, requestTimeoutMs), keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000 }
+  return { maxHeaderSize: 16_384, requestTimeout: requestTimeoutMs, headersTimeout: Math.min(10_000, requestTimeoutMs), keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: 1_000 }
 }
 
 async function startTls(files: TlsFiles, options: ListenOptions, handler: RequestListener): Promise<{ server: TlsServer; stopWatching: () => void }> {

@@ -3,6 +3,8 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { openDatabase } from '../../../src/store/db/database.ts'
 import { createTestDatabase } from '../../support/database.ts'
+import { hubbleLines } from '../../support/hubble-lines.ts'
+import { createRandom } from '../../support/random.ts'
 import { call, callRaw, startTestService } from '../../support/start-service.ts'
 import type { TestService } from '../../support/start-service.ts'
 
@@ -134,10 +136,16 @@ test('a database that goes away: 503 with Retry-After, readiness says so, no sec
     const edges = await call(`${service.url}/api/v1/edges`)
     expect(edges).toMatchObject({ status: 503, json: { code: 'unavailable', detail: 'The database does not answer. Try again later.' } })
     expect((await call(`${service.url}/livez`)).status).toBe(200)
+    const push = () => call(`${service.url}/api/v1/ingest/flows?backfill=true`, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' }, body: hubbleLines(createRandom(3), 5).join('') })
+    const refused = await push()
+    expect(refused).toMatchObject({ status: 503, json: { code: 'unavailable' } })
+    expect(refused.headers.get('retry-after')).toBe('5')
+    expect((await call(`${service.url}/metrics`)).text).toContain('flowfence_ingest_bodies_total{principal="local",outcome="failed"} 1')
     for (const seen of [edges.text, service.log()]) expect(seen).not.toMatch(/node_modules|postgres:\/\//)
     await proxy.mend()
     expect((await call(`${service.url}/readyz`)).status).toBe(200)
     expect((await call(`${service.url}/api/v1/edges`)).status).toBe(200)
+    expect(await push()).toMatchObject({ status: 200, json: { stored: 5 } })
   } finally {
     await service.stop()
     await database.close()

@@ -199,6 +199,7 @@ test.each([
   [{ FLOWFENCE_TLS_CLIENT_CA_FILE: 'x' }, 'FLOWFENCE_TLS_CLIENT_CA_FILE has no effect without FLOWFENCE_INGEST_CLIENTS, which says what cluster a client certificate belongs to.'],
   [{ FLOWFENCE_INGEST_CLIENTS: 'a=b', FLOWFENCE_TLS_CLIENT_CA_FILE: 'x' }, 'FLOWFENCE_TLS_CLIENT_CA_FILE has no effect without TLS: set FLOWFENCE_TLS_CERT_FILE and FLOWFENCE_TLS_KEY_FILE too.'],
   [{ FLOWFENCE_TLS_CERT_FILE: '/no/such.crt', FLOWFENCE_TLS_KEY_FILE: '/no/such.key' }, 'FLOWFENCE_TLS_CERT_FILE names /no/such.crt, which cannot be read (ENOENT).'],
+  [{ FLOWFENCE_SPOOL_DIR: '/no/such/folder' }, 'Bodies over 1 MiB cannot wait in /no/such/folder (ENOENT). Set FLOWFENCE_SPOOL_DIR to a folder that this user may write to.'],
   [{ FLOWFENCE_INGEST_CLIENTS: 'a=b,a=c' }, 'FLOWFENCE_INGEST_CLIENTS names "a" twice. A certificate\'s identity belongs to one cluster.'],
   [{ FLOWFENCE_INGEST_KEYS: 'a=hunter2hunter2,b=hunter2hunter2' }, 'FLOWFENCE_INGEST_KEYS holds a key twice, or FLOWFENCE_API_KEY: nobody could tell its cluster. Give every cluster its own key (openssl rand -hex 16).'],
 ])('half or contradictory settings are refused at the start: %j', async (env, message) => {
