@@ -89,11 +89,10 @@ export function foreignProtocol(head: Buffer): 'TLS' | 'HTTP' | 'another protoco
   return head.toString('latin1', 0, 4) === 'HTTP' ? 'HTTP' : 'another protocol'
 }
 
+/** Those that hold the name or are held by it; if there are none, those that begin alike. */
 function similar(name: string, known: readonly string[]): string[] {
   const bare = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]/g, '')
   const wanted = bare(name)
-  return known.filter((other) => {
-    const text = bare(other)
-    return text.includes(wanted) || (text.length > 3 && wanted.includes(text)) || text.slice(0, 6) === wanted.slice(0, 6)
-  })
+  const near = known.filter((other) => bare(other).includes(wanted) || (other.length > 3 && wanted.includes(bare(other))))
+  return near.length > 0 ? near : known.filter((other) => bare(other).slice(0, 6) === wanted.slice(0, 6))
 }

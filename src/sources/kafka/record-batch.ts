@@ -129,7 +129,7 @@ async function decodeCompressed(batch: BatchHeader, stored: Buffer, fromOffset: 
 }
 
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error)
+  const text = (error as Partial<Error>).message ?? String(error)
   return text.split('\n', 1)[0]?.replace(/\.$/, '').slice(0, 120) ?? ''
 }
 
