@@ -113,3 +113,18 @@ export function ingestClientList(text: string): readonly { readonly identity: st
 function listItems(text: string): string[] {
   return text.split(',').map((item) => item.trim()).filter((item) => item !== '')
 }
+
+/** What logs call a cluster, and its name here. */
+export interface ClusterAlias {
+  readonly alias: string
+  readonly cluster: string
+}
+
+/** Each `name=cluster`. */
+export function aliasList(text: string): readonly ClusterAlias[] {
+  return text.split(',').map((item) => item.trim()).filter((item) => item !== '').map((item) => {
+    const [alias = '', cluster = '', ...rest] = item.split('=').map((part) => part.trim())
+    if (alias === '' || cluster === '' || rest.length > 0) throw new Error(`holds "${item}", but must be a comma list of names in logs and clusters, such as gke_prod_eu=prod,minikube=dev.`)
+    return { alias, cluster: clusterName(cluster) }
+  })
+}

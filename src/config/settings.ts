@@ -7,7 +7,8 @@ import { KAFKA_SETTINGS } from './kafka-settings.ts'
 import { LIVE_SETTINGS } from './live-settings.ts'
 import { RETENTION_SETTINGS } from './retention-settings.ts'
 import type { Parse } from './setting-parsers.ts'
-import { apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, ingestClientList, ingestKeyList, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
+import { aliasList, apiKey, byteSize, cidrList, clusterName, databaseUrl, hostName, ingestClientList, ingestKeyList, oneOf, wholeNumber, workloadList } from './setting-parsers.ts'
+import type { ClusterAlias } from './setting-parsers.ts'
 import type { Secret } from './secret.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -68,6 +69,10 @@ export const SETTINGS = {
     name: 'FLOWFENCE_CLUSTER', parse: clusterName, fallback: 'default', defaultText: 'default',
     effect: 'Name of the cluster whose flows are ingested and read; it wins over what the records claim.',
   } satisfies Setting<string>,
+  clusterAliases: {
+    name: 'FLOWFENCE_CLUSTER_ALIASES', parse: aliasList, fallback: [] as readonly ClusterAlias[], defaultText: 'none',
+    effect: 'Comma list of names by which logs call a cluster, each as name=cluster. Topics, streams and credentials of a named cluster refuse records that say they are of another one (foreign-cluster).',
+  } satisfies Setting<readonly ClusterAlias[]>,
   dataDir: {
     name: 'FLOWFENCE_DATA_DIR', parse: (text: string) => text, fallback: '.flowfence', defaultText: '.flowfence',
     effect: 'Folder of the embedded PostgreSQL; not used when DATABASE_URL is set.',

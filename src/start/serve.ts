@@ -60,7 +60,7 @@ export async function startService(database: Database, { config, version, logger
   const labelRules = config.labelRules === undefined ? DEFAULT_LABEL_RULES : await loadLabelRules(config.labelRules)
   const common = ingesterOptions(config)
   const ingesters = createIngesters(database, {
-    ...common,
+    ...common, aliases: config.clusterAliases,
     retry: { giveUpAfterMs: DATABASE_PATIENCE_MS, onRetry: (error, delayMs) => logger.warn({ reason: String(error), delayMs }, 'the database failed; trying again') },
   })
   const ingester = await ingesters.of(config.cluster)

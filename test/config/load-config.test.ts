@@ -10,7 +10,7 @@ describe('settings', () => {
     expect(warnings).toEqual([])
     expect(config).toEqual({
       databaseUrl: undefined, apiKey: undefined, host: '127.0.0.1', port: 8080, cluster: 'default', dataDir: '.flowfence', logLevel: undefined,
-      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10, rawFlows: 'on', decodeThreads: undefined,
+      bodyLimitBytes: 33_554_432, ingestConcurrency: 4, requestTimeoutMs: 120_000, podCidrs: [], labelRules: undefined, ownWorkloads: [], databaseConnections: 10, rawFlows: 'on', clusterAliases: [], decodeThreads: undefined,
       maxIdentities: 200_000, maxDeadLettersPerMinute: 1000, maxNodes: 10_000,
       retainRawDays: 7, retainWindowDays: 14, retainHourDays: 90, retainDayDays: 400, latenessDays: 8,
       ingestKeys: [], ingestClients: [], tlsCertFile: undefined, tlsKeyFile: undefined, tlsClientCaFile: undefined, tlsPort: undefined,

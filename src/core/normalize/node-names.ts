@@ -1,4 +1,5 @@
 import type { FlowFormat, Rejection } from '../flow/flow-record.ts'
+import type { ClusterClaims } from './cluster-claims.ts'
 import { hashText, type TextHash } from './digest.ts'
 import { isStorable, wrongType } from './problems.ts'
 
@@ -21,12 +22,14 @@ const MAX_NODES = 20_000
 export class NodeNames {
   readonly #format: FlowFormat
   readonly #field: string
-  readonly #known = new Map<string, NodeName>()
+  readonly #claims: ClusterClaims | undefined
+  readonly #known = new Map<string, NodeName | Rejection>()
 
-  /** `field` is how the format calls it. */
-  constructor(format: FlowFormat, field: string) {
+  /** `field` is how the format calls it; `claims` where a node's name may tell its cluster. */
+  constructor(format: FlowFormat, field: string, claims?: ClusterClaims) {
     this.#format = format
     this.#field = field
+    this.#claims = claims
   }
 
   read(value: unknown): NodeName | Rejection {
@@ -36,7 +39,8 @@ export class NodeNames {
     if (known !== undefined) return known
     if (!isStorable(value)) return wrongType(this.#format, this.#field, 'a node name', value)
     const slash = value.indexOf('/')
-    const node: NodeName = { kind: 'node', name: value.slice(slash + 1), cluster: slash < 0 ? '' : value.slice(0, slash), hash: hashText(value) }
+    const cluster = slash < 0 ? '' : value.slice(0, slash)
+    const node = this.#claims?.refusal(this.#format, cluster) ?? { kind: 'node', name: value.slice(slash + 1), cluster, hash: hashText(value) } as const
     if (this.#known.size >= MAX_NODES) this.#known.clear()
     this.#known.set(value, node)
     return node

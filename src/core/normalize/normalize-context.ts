@@ -1,5 +1,6 @@
 import type { CoverageNotes } from './coverage-notes.ts'
 import type { AddressCache } from './address-cache.ts'
+import type { ClusterClaims } from './cluster-claims.ts'
 import type { EndResolver } from './end-resolver.ts'
 import type { IdentityCache } from './identity-cache.ts'
 import type { Outcome } from '../flow/flow-record.ts'
@@ -17,6 +18,7 @@ export interface NormalizeContext {
   readonly coverage: CoverageNotes
   /** Applied to every outcome by the normalizer; who makes records beside it (Hubble's fast path) applies it, too. */
   readonly own: OwnWorkloads
+  readonly claims: ClusterClaims
 }
 
 /** Reads one format's records; exactly one outcome each, never throws on input. */

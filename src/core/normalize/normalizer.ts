@@ -9,6 +9,7 @@
 import { NO_HISTORY, type ClusterHistory } from '../cluster/cluster-history.ts'
 import type { CoverageEvent, Outcome } from '../flow/flow-record.ts'
 import { AddressCache } from './address-cache.ts'
+import { ClusterClaims } from './cluster-claims.ts'
 import { AntreaReader } from './antrea/antrea.ts'
 import { AntreaLineReader } from './antrea/antrea-lines.ts'
 import type { AntreaPlainLines } from './antrea/antrea-plain-lines.ts'
@@ -40,6 +41,10 @@ export interface NormalizerOptions {
   readonly podCidrs?: readonly string[]
   /** The collector's own workloads, `namespace` or `namespace/workload`: what they send each other is ignored `self`. */
   readonly ownWorkloads?: readonly string[]
+  /** The source is bound to the cluster by configuration: records that say they are of another one are rejected(foreign-cluster). Default false. */
+  readonly isBound?: boolean
+  /** What the cluster's own records may call it beside `cluster`. */
+  readonly clusterAliases?: readonly string[]
   /** The cluster state as it is known now; asked with each flow's own time. */
   readonly history?: () => ClusterHistory
 }
@@ -69,7 +74,8 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
   const history = options.history ?? (() => NO_HISTORY)
   const coverage = new CoverageNotes()
   const own = new OwnWorkloads(cluster, options.ownWorkloads ?? [])
-  const context: NormalizeContext = { cluster, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage, own }
+  const claims = new ClusterClaims(cluster, { isBound: options.isBound ?? false, aliases: options.clusterAliases ?? [] })
+  const context: NormalizeContext = { cluster, claims, identities, addresses, resolver: new EndResolver(cluster, identities, history), coverage, own }
   const hubble = new HubbleNormalizer(context)
   const aws = new AwsFlows(context)
   const gke = new GkeFlows(context)

@@ -7,6 +7,7 @@
  */
 import type { ObservedVerdict, Outcome, Rejection } from '../../flow/flow-record.ts'
 import type { AddressCache } from '../address-cache.ts'
+import type { ClusterClaims } from '../cluster-claims.ts'
 import type { CoverageNotes } from '../coverage-notes.ts'
 import { Digest, hashText, type TextHash } from '../digest.ts'
 import { NodeNames } from '../node-names.ts'
@@ -31,12 +32,12 @@ const PLAN: FieldPlan = {
     'source_name_aggr', 'dest_name_aggr', 'start_time', 'end_time', 'source_ip', 'source_name', 'source_namespace', 'source_port', 'source_type', 'source_labels',
     'dest_ip', 'dest_name', 'dest_namespace', 'dest_port', 'dest_type', 'dest_labels', 'dest_service_namespace', 'dest_service_name', 'dest_service_port',
     'dest_service_port_num', 'proto', 'action', 'reporter', 'policies', 'bytes_in', 'bytes_out', 'packets_in', 'packets_out', 'num_flows', 'num_flows_started',
-    'num_flows_completed', 'process_name', 'process_id', 'num_process_names', 'num_process_ids', 'host', '@timestamp',
+    'num_flows_completed', 'process_name', 'process_id', 'num_process_names', 'num_process_ids', 'host', '@timestamp', 'cluster',
   ],
   unread: [
     'dest_domains', 'http_requests_allowed_in', 'http_requests_denied_in', 'original_source_ips', 'num_original_source_ips', 'nat_outgoing_ports', 'process_args',
     'num_process_args', 'tcp_mean_send_congestion_window', 'tcp_min_send_congestion_window', 'tcp_mean_smooth_rtt', 'tcp_max_smooth_rtt', 'tcp_mean_min_rtt',
-    'tcp_max_min_rtt', 'tcp_mean_mss', 'tcp_min_mss', 'tcp_total_retransmissions', 'tcp_lost_packets', 'tcp_unrecovered_to', 'cluster', 'id', 'generated_time',
+    'tcp_max_min_rtt', 'tcp_mean_mss', 'tcp_min_mss', 'tcp_total_retransmissions', 'tcp_lost_packets', 'tcp_unrecovered_to', 'id', 'generated_time',
   ],
   follows: { source_namespace: 'source_name_aggr', source_labels: 'source_name_aggr', dest_namespace: 'dest_name_aggr', dest_labels: 'dest_name_aggr' },
 }
@@ -52,6 +53,7 @@ export class CalicoNormalizer implements FieldReader {
   /** The enforced hits of the current row: its other lists mostly repeat them, and comparing texts costs less than looking them up. */
   #enforcedTexts: readonly unknown[] = NO_HITS
   readonly #enforcedHits: TextHit[] = []
+  readonly #claims: ClusterClaims
   readonly #digest = new Digest()
   readonly #seed: TextHash
 
@@ -59,6 +61,7 @@ export class CalicoNormalizer implements FieldReader {
     this.#ends = new CalicoEnds(FORMAT, context)
     this.#addresses = context.addresses
     this.#coverage = context.coverage
+    this.#claims = context.claims
     this.#seed = hashText(`${context.cluster}\n${FORMAT}`)
   }
 
@@ -70,11 +73,13 @@ export class CalicoNormalizer implements FieldReader {
       source_type: f[8], source_labels: f[9], dest_ip: f[10], dest_name: f[11], dest_namespace: f[12], dest_port: f[13], dest_type: f[14], dest_labels: f[15],
       dest_service_namespace: f[16], dest_service_name: f[17], dest_service_port: f[18], dest_service_port_num: f[19], proto: f[20], action: f[21], reporter: f[22],
       policies: f[23], bytes_in: f[24], bytes_out: f[25], packets_in: f[26], packets_out: f[27], num_flows: f[28], num_flows_started: f[29],
-      num_flows_completed: f[30], process_name: f[31], process_id: f[32], num_process_names: f[33], num_process_ids: f[34], host: f[35], '@timestamp': f[36],
+      num_flows_completed: f[30], process_name: f[31], process_id: f[32], num_process_names: f[33], num_process_ids: f[34], host: f[35], '@timestamp': f[36], cluster: f[37],
     })
   }
 
   normalize(record: RawObject): Outcome {
+    const foreign = this.#claims.refusal(FORMAT, record.cluster)
+    if (foreign !== undefined) return foreign
     const side = readReporter(record.reporter)
     if (typeof side !== 'string') return side
     const protocol = readProtocol(FORMAT, record.proto)

@@ -35,13 +35,14 @@ export function nonFlow(type: 'l3-l4' | 'l7' | 'socket', eventType: number): Ign
 export class HubbleNormalizer {
   readonly addresses: AddressCache
   readonly ends: HubbleEnds
-  readonly nodes = new NodeNames('hubble', 'node_name')
+  readonly nodes: NodeNames
   readonly recorder: HubbleRecorder
   readonly #instant = new InstantParser()
   readonly #facts = new HubbleFacts()
 
   constructor(context: NormalizeContext) {
     this.addresses = context.addresses
+    this.nodes = new NodeNames('hubble', 'node_name', context.claims)
     this.ends = new HubbleEnds(context)
     this.recorder = new HubbleRecorder(context, this.ends)
   }

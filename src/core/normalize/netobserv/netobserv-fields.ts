@@ -12,7 +12,7 @@ const END_KEYS = ['Addr', 'Port', 'K8S_Type', 'K8S_Namespace', 'K8S_Name', 'K8S_
 export const PREFIXES = ['Src', 'Dst', 'XlatDst'] as const
 const OTHER_KEYS = [
   'Proto', 'Etype', 'Flags', 'TimeFlowStartMs', 'TimeFlowEndMs', 'TimeReceived', 'FlowDirection', 'AgentIP', 'Sampling', 'Duplicate', 'NetworkEvents', 'PktDropPackets',
-  'PktDropLatestDropCause', 'Packets', 'Bytes', '_RecordType', '_HashId', 'numFlowLogs', 'K8S_FlowLayer',
+  'PktDropLatestDropCause', 'Packets', 'Bytes', '_RecordType', '_HashId', 'numFlowLogs', 'K8S_FlowLayer', 'K8S_ClusterName',
 ]
 
 /** Names of everything that is read, in the order of the fields. */
@@ -21,7 +21,7 @@ export const FIELD_NAMES: readonly string[] = [...PREFIXES.flatMap((prefix) => E
 /** Everything else that agent and enrichment write (FORMATS 3). */
 export const UNREAD_NAMES: readonly string[] = [
   ...PREFIXES.flatMap((prefix) => ['K8S_Zone', 'K8S_NetworkName', 'SubnetLabel'].map((key) => `${prefix}${key}`)), 'SrcMac', 'DstMac', 'Dscp', 'IcmpType', 'IcmpCode',
-  'TimeFlowRttNs', 'Interface', 'Interfaces', 'IfDirection', 'IfDirections', 'Udns', 'UdnId', 'K8S_ClusterName', 'DnsId', 'DnsFlags', 'DnsFlagsResponseCode',
+  'TimeFlowRttNs', 'Interface', 'Interfaces', 'IfDirection', 'IfDirections', 'Udns', 'UdnId', 'DnsId', 'DnsFlags', 'DnsFlagsResponseCode',
   'DnsLatencyMs', 'DnsErrno', 'DnsName', 'PktDropBytes', 'PktDropLatestFlags', 'PktDropLatestState', 'ZoneId', 'IPSecStatus', '_IsFirst', 'Bytes_AB', 'Bytes_BA',
   'Packets_AB', 'Packets_BA', 'app',
 ]
@@ -67,6 +67,7 @@ export const RECORD_TYPE = 42
 export const HASH_ID = 43
 export const FLOW_LOGS = 44
 export const FLOW_LAYER = 45
+export const CLUSTER_NAME = 46
 
 const US_PER_MS = 1000
 const US_PER_SECOND = 1_000_000

@@ -18,7 +18,7 @@ import { PROTOCOL_NUMBERS, readCount } from '../ports.ts'
 import { ignored, reject, shown, type RawObject } from '../problems.ts'
 import { isTranslated, NetObservEnds, type PlacedEnd } from './netobserv-ends.ts'
 import {
-  AGENT_IP, BYTES, DESTINATION, DROPPED_PACKETS, DUPLICATE, ETHER_TYPE, FIELD_NAMES, FLAG_SYN, FLAG_SYN_ACK, FLAGS, FLOW_DIRECTION, FLOW_END, FLOW_LAYER, FLOW_LOGS,
+  AGENT_IP, BYTES, CLUSTER_NAME, DESTINATION, DROPPED_PACKETS, DUPLICATE, ETHER_TYPE, FIELD_NAMES, FLAG_SYN, FLAG_SYN_ACK, FLAGS, FLOW_DIRECTION, FLOW_END, FLOW_LAYER, FLOW_LOGS,
   FLOW_START, HASH_ID, HOST_IP, HOST_NAME, isConnectionRecord, isIpEtherType, NAME, NETWORK_EVENTS, PACKETS, PROTO, readAclDenial, readDrops, readFlags, readFlowDirection,
   readMs, readProtocol, readSeconds, RECEIVED, RECORD_TYPE, SAMPLING, SOURCE, TRANSLATED, TYPE, FOLLOWS, UNREAD_NAMES, type AclDenial, type PacketReporter,
 } from './netobserv-fields.ts'
@@ -87,6 +87,8 @@ export class NetObservReader implements RecordReader, FieldReader {
 
   #read(fields: Fields): Outcome {
     if (fields[DUPLICATE] === true || fields[DUPLICATE] === 'true') return REPEATED
+    const foreign = this.#context.claims.refusal('netobserv', fields[CLUSTER_NAME])
+    if (foreign !== undefined) return foreign
     if (!isIpEtherType(fields[ETHER_TYPE])) return OTHER_PROTOCOL
     const protocol = readProtocol(fields[PROTO])
     if (typeof protocol !== 'string') return protocol
