@@ -1,7 +1,7 @@
 import type { ExternalOverflow } from '../../core/aggregate/bottom-addresses.ts'
 import { foldEdges } from '../../core/aggregate/fold-edges.ts'
 import { planLevels } from '../../core/aggregate/level-spans.ts'
-import type { LevelSpans } from '../../core/aggregate/level-spans.ts'
+import type { LevelSpans, Span } from '../../core/aggregate/level-spans.ts'
 import { invariant } from '../../core/base/invariant.ts'
 import { US_PER_DAY } from '../../core/base/time.ts'
 import type { EdgeWindow, ExternalPeer, ObservedEdge } from '../../core/flow/edge.ts'
@@ -40,11 +40,24 @@ const EDGE = 'initiator_id, responder_id, protocol, port, initiator_port'
 const SIGHTING = `${EDGE}, side, observed_verdict`
 const AMOUNTS = `sum(flows) as flows, ${timeUs('min(first_at)')} as first_us, ${timeUs('max(last_at)')} as last_us`
 
-/** The tables of edges, finest last; each with the column of its unit's start. */
+/** The tables of edges, finest last; each with the column of its unit's start, and with the table of its units. */
 const LEVELS = [
-  { table: 'edge_days', start: 'day_start', of: 'days' }, { table: 'edge_hours', start: 'hour_start', of: 'hours' },
-  { table: 'edge_windows', start: 'window_start', of: 'windows' },
+  { table: 'edge_days', start: 'day_start', of: 'days', units: 'edge_day_rollups' },
+  { table: 'edge_hours', start: 'hour_start', of: 'hours', units: 'edge_hour_rollups' },
+  { table: 'edge_windows', start: 'window_start', of: 'windows', units: undefined },
 ] as const
+
+/**
+ * SQL: the rows of a level in its spans. Unit by unit (`offset 0` keeps it so) where units are known: their rows lie together, which the planner does not
+ * know, so that for many of them it would rather read the whole table than use the index.
+ */
+function levelRows({ table, start, units }: typeof LEVELS[number], spans: readonly Span[], values: unknown[]): string {
+  const rows = `select ${SIGHTING}, flows, first_at, last_at, evidence from ${table} where cluster_id = $1`
+  if (units === undefined) return `${rows} and ${inSpans(start, spans, values)}`
+  return `select ${SIGHTING}, flows, first_at, last_at, evidence
+     from (select ${start} as unit from ${units} where cluster_id = $1 and ${inSpans(start, spans, values)}) as units
+     cross join lateral (${rows} and ${start} = unit offset 0) as unit_rows`
+}
 
 /**
  * The edges of a cluster seen in a range, folded over days, hours and windows: the coarsest that hold it exactly. A window counts when any part of it
@@ -80,8 +93,7 @@ async function readEdges(tx: Queryable, query: EdgeQuery): Promise<ObservedEdge[
 /** One row per edge, side and verdict. */
 async function selectSightings(tx: Queryable, clusterId: number, spans: LevelSpans): Promise<(SightingRow & { evidence: number })[]> {
   const values: unknown[] = [clusterId]
-  const parts = LEVELS.filter(({ of }) => spans[of].length > 0).map(({ table, start, of }) => (
-    `select ${SIGHTING}, flows, first_at, last_at, evidence from ${table} where cluster_id = $1 and ${inSpans(start, spans[of], values)}`))
+  const parts = LEVELS.filter(({ of }) => spans[of].length > 0).map((level) => levelRows(level, spans[level.of], values))
   if (parts.length === 0) return []
   const { rows } = await tx.query<SightingRow & { evidence: number }>(
     `select ${SIGHTING}, ${AMOUNTS}, bit_or(evidence) as evidence from (${parts.join('\n union all ')}) as parts group by ${SIGHTING}`, values,
