@@ -65,6 +65,9 @@ export type KafkaEvent = 'assigned' | 'revoked' | 'fenced' | 'reset' | 'records-
 
 export type HousekeepingStep = 'fold' | 'roll-up' | 'expire-edges' | 'expire-coverage' | 'expire-digests' | 'expire-flows' | 'partitions'
 
+/** `standby`: another process stores the stream. `failed`: trying again cannot help. */
+export type StreamState = 'connected' | 'disconnected' | 'standby' | 'failed'
+
 export interface Events {
   recordsCounted(event: RecordsCounted): void
   coverageNoted(event: { readonly type: CoverageType; readonly events: number; readonly lost: number }): void
@@ -84,6 +87,8 @@ export interface Events {
   readinessChecked(event: { readonly isReady: boolean }): void
   houseKept(event: HouseKept): void
   kafkaObserved(event: KafkaObserved): void
+  /** A live stream of a source came, went or gave up: how many are in each state now. */
+  streamsChanged(event: { readonly source: 'hubble-relay' | 'goldmane'; readonly states: Readonly<Record<StreamState, number>> }): void
   kafkaNoticed(event: { readonly event: KafkaEvent }): void
 }
 
@@ -125,6 +130,7 @@ function createEvents(registry: Registry): Events {
   const queue = new Gauge({ name: 'flowfence_ingest_queue_bodies', help: 'Pushed bodies that are being stored (running) or in line for it (waiting).', labelNames: ['state'], registers })
   const spool = new Gauge({ name: 'flowfence_ingest_spool_bytes', help: 'What received bodies take until they are stored.', labelNames: ['place'], registers })
   const notAfter = new Gauge({ name: 'flowfence_tls_certificate_not_after_seconds', help: 'When the certificate in use ends, seconds since 1970; 0 without TLS.', registers })
+  const streams = new Gauge({ name: 'flowfence_ingest_streams', help: 'Live gRPC streams by state: connected, disconnected, standby (another process stores it), failed (needs a person).', labelNames: ['source', 'state'], registers })
   const requests = new Counter({ name: 'flowfence_http_requests_total', help: 'Requests answered.', labelNames: ['method', 'route', 'status'], registers })
   const requestSeconds = new Histogram({
     name: 'flowfence_http_request_seconds', help: 'Time to answer a request.', labelNames: ['route'], buckets: [0.005, 0.02, 0.1, 0.5, 2, 10, 60], registers,
@@ -166,6 +172,9 @@ function createEvents(registry: Registry): Events {
     requestServed({ method, route, status, seconds }) {
       requests.inc({ method: METHODS.has(method) ? method : 'other', route, status: String(status) })
       requestSeconds.observe({ route }, seconds)
+    },
+    streamsChanged({ source, states }) {
+      for (const [state, count] of Object.entries(states)) streams.set({ source, state }, count)
     },
     requestRefused: ({ reason }) => refused.inc({ reason }),
     readinessChecked: ({ isReady }) => ready.set(isReady ? 1 : 0),

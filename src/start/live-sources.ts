@@ -5,7 +5,7 @@
 import { AppError } from '../core/base/app-error.ts'
 import { checkFlowFilters, namespaceFilters } from '../decode/protobuf/flow-filters.ts'
 import type { Config } from '../config/settings.ts'
-import type { Events } from '../observe/events.ts'
+import type { Events, StreamState } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
 import { countReport } from '../pipeline/count-report.ts'
 import { ingestLive } from '../pipeline/ingest-live.ts'
@@ -62,7 +62,14 @@ export async function startLiveSources(database: Database, options: LiveSourcesO
   const configured = [...hubbleRelays(config), ...goldmanes(config)]
   const made = await Promise.all(configured.map(async (source) => ({ source, ingester: await ingesters.of(source.cluster) })))
   const stopping = new AbortController()
-  const running = made.map(({ source, ingester }) => startStream({ source, database, ingester, options }, stopping.signal))
+  const states = new Map<Configured, StreamState>()
+  const onState = (source: Configured, state: StreamState): void => {
+    states.set(source, state)
+    const counts = { connected: 0, disconnected: 0, standby: 0, failed: 0 }
+    for (const [other, one] of states) if (other.protocol.name === source.protocol.name) counts[one]++
+    options.events.streamsChanged({ source: source.protocol.name, states: counts })
+  }
+  const running = made.map(({ source, ingester }) => startStream({ source, database, ingester, options, onState: (state) => onState(source, state) }, stopping.signal))
   return {
     names: running.map((one) => one.name),
     stop: async () => {
@@ -78,9 +85,10 @@ interface StreamStart {
   readonly database: Database
   readonly ingester: Awaited<ReturnType<Ingesters['of']>>
   readonly options: LiveSourcesOptions
+  readonly onState: (state: StreamState) => void
 }
 
-function startStream({ source, database, ingester, options }: StreamStart, signal: AbortSignal): { name: string; ended: Promise<void>; check: () => StreamCheck } {
+function startStream({ source, database, ingester, options, onState }: StreamStart, signal: AbortSignal): { name: string; ended: Promise<void>; check: () => StreamCheck } {
   const { logger, events, config, onFailed } = options
   const { protocol, address, cluster, stream } = source
   const name = `${protocol.name}:${address}`
@@ -91,7 +99,9 @@ function startStream({ source, database, ingester, options }: StreamStart, signa
     // The same failure again and again is told once.
     if (next.state !== status.state || next.text !== status.text) logger[next.state === 'disconnected' ? 'warn' : 'info']({ source: name, cluster }, next.text)
     status = next
+    onState(next.state)
   }
+  onState(status.state)
   const ended = ingestLive({
     database, ingester, protocol, address, stream, nowUs, silenceMs: config.streamSilenceMs, onStatus,
     onStored: (report) => {
@@ -108,6 +118,7 @@ function startStream({ source, database, ingester, options }: StreamStart, signa
   }, signal).catch((error: unknown) => {
     const text = error instanceof Error ? error.message : String(error)
     status = { state: 'failed', text }
+    onState('failed')
     logger.error({ source: name, cluster, ...(error instanceof AppError ? {} : { error }) }, text)
     onFailed?.(error)
   })

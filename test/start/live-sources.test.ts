@@ -71,6 +71,7 @@ describe('configured live streams', () => {
       { name: `hubble-relay:127.0.0.1:${relay.port}`, isReady: true, text: `Hubble Relay at 127.0.0.1:${relay.port} streams.` },
       { name: `goldmane:127.0.0.1:${goldmane.port}`, isReady: true, text: `Goldmane at 127.0.0.1:${goldmane.port} streams.` },
     ])
+    expect(await metrics.render()).toContain('flowfence_ingest_streams{source="hubble-relay",state="connected"} 1')
     await live.stop()
     expect(await metrics.render()).toMatch(/flowfence_ingest_records_total\{source="hubble-relay",format="hubble",outcome="stored",reason=""\} 3/)
     expect(log()).not.toContain('PRIVATE KEY')
@@ -81,11 +82,15 @@ describe('configured live streams', () => {
     const [relay, stranger] = [await new RelayServer().start(), await startOtherServer()]
     closing.push(() => relay.kill(), stranger.stop)
     relay.push(hubbleMessage(1, Date.now() * 1000), Date.now() * 1000)
-    const { live, log, failures } = await start(database, { FLOWFENCE_HUBBLE_RELAY: `127.0.0.1:${stranger.port},127.0.0.1:${relay.port}`, FLOWFENCE_HUBBLE_RELAY_TLS: 'off' })
+    const { live, log, failures, metrics } = await start(database, { FLOWFENCE_HUBBLE_RELAY: `127.0.0.1:${stranger.port},127.0.0.1:${relay.port}`, FLOWFENCE_HUBBLE_RELAY_TLS: 'off' })
     await until(async () => failures.length === 1 && (await storedBy(database)).test === 1)
     expect(live.checks().map((check) => check.isReady)).toEqual([false, true])
     expect(live.checks()[0]?.text).toMatch(/^Hubble Relay at 127\.0\.0\.1:\d+ is none: /)
     expect(log().match(/"level":"error"/g)).toHaveLength(1)
+    expect((await metrics.render()).split('\n').filter((line) => line.startsWith('flowfence_ingest_streams{')).sort()).toEqual([
+      'flowfence_ingest_streams{source="hubble-relay",state="connected"} 1', 'flowfence_ingest_streams{source="hubble-relay",state="disconnected"} 0',
+      'flowfence_ingest_streams{source="hubble-relay",state="failed"} 1', 'flowfence_ingest_streams{source="hubble-relay",state="standby"} 0',
+    ])
   })
 
   test('settings that contradict each other, and files that are not there', async () => {
