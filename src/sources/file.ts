@@ -8,6 +8,7 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { AppError } from '../core/base/app-error.ts'
@@ -23,7 +24,7 @@ export async function openFile(path: string): Promise<OpenedSource> {
   if (path === '-') return openStream(process.stdin)
   const head = await readHead(path)
   if (isGzip(head)) {
-    const chunks = (): AsyncIterable<Buffer> => gunzip(path, path)
+    const chunks = (): AsyncIterable<Buffer> => gunzip(packed(path), path)
     const { digest, sizeBytes } = await digestOf(chunks())
     return {
       sourceId: `content:${digest}`, isFinished: true, name: path, sizeBytes,
@@ -44,7 +45,7 @@ export async function openStream(input: AsyncIterable<Buffer | string>): Promise
     await pipeline(input, createWriteStream(path, { mode: 0o600 }))
     const isCompressed = isGzip(await readHead(path))
     const chunks = (fromOffset: number): AsyncIterable<Buffer> =>
-      isCompressed ? skipBytes(gunzip(path, 'stdin'), fromOffset) : readFrom(path, 'stdin', fromOffset)
+      isCompressed ? skipBytes(gunzip(packed(path), 'stdin'), fromOffset) : readFrom(path, 'stdin', fromOffset)
     const { digest, sizeBytes } = await digestOf(chunks(0))
     return { sourceId: `content:${digest}`, isFinished: true, name: 'stdin', sizeBytes, chunks, close }
   } catch (error) {
@@ -123,9 +124,12 @@ async function* readFrom(path: string, name: string, fromOffset: number): AsyncG
   }
 }
 
+function packed(path: string): Readable {
+  return createReadStream(path, { highWaterMark: CHUNK_BYTES })
+}
+
 /** Decompresses a file of one or several gzip members. */
-export async function* gunzip(path: string, name: string): AsyncGenerator<Buffer> {
-  const input = createReadStream(path, { highWaterMark: CHUNK_BYTES })
+export async function* gunzip(input: Readable, name: string): AsyncGenerator<Buffer> {
   const output = createGunzip({ chunkSize: CHUNK_BYTES })
   // `pipe` does not forward errors of the reading end.
   input.on('error', (error) => output.destroy(error))

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { AppError } from '../core/base/app-error.ts'
 import { gunzip, isGzip, skipBytes } from './file.ts'
 import { unreadable } from './file-errors.ts'
@@ -79,8 +80,7 @@ export async function openLogFile(path: string, name: string): Promise<PlainLogF
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0)
     const of = { key: `${stats.dev}:${stats.ino}`, path, name, modifiedMs: stats.mtimeMs }
     if (isGzip(buffer.subarray(0, bytesRead))) {
-      await handle.close()
-      return new PackedLogFile({ ...of, sizeBytes: stats.size })
+      return new PackedLogFile(handle, { ...of, sizeBytes: stats.size })
     }
     return new PlainLogFile(handle, of)
   } catch (error) {
@@ -245,9 +245,11 @@ export class PackedLogFile implements LogFile {
   settled: FileState | undefined
   readonly changedMs: number
   readonly state: FileState
+  readonly #handle: FileHandle
   readonly #name: string
 
-  constructor(of: { key: string; path: string; name: string; sizeBytes: number; modifiedMs: number }) {
+  constructor(handle: FileHandle, of: { key: string; path: string; name: string; sizeBytes: number; modifiedMs: number }) {
+    this.#handle = handle
     this.key = of.key
     this.path = of.path
     this.#name = of.name
@@ -261,7 +263,7 @@ export class PackedLogFile implements LogFile {
     let sizeBytes = 0
     let head: Buffer = Buffer.alloc(0)
     let line: Buffer | undefined
-    for await (const chunk of gunzip(this.path, this.path)) {
+    for await (const chunk of this.#unpacked()) {
       sizeBytes += chunk.length
       hash.update(chunk)
       if (line !== undefined) continue
@@ -272,7 +274,7 @@ export class PackedLogFile implements LogFile {
     const sourceId = line === undefined || opensDocument(line) ? `content:${contentDigest.toString('hex')}` : lineSourceId(line)
     const source: OpenedSource = {
       sourceId, isFinished: true, name: this.#name, sizeBytes, close: () => Promise.resolve(),
-      chunks: (fromOffset) => skipBytes(gunzip(this.path, this.path), fromOffset),
+      chunks: (fromOffset) => skipBytes(this.#unpacked(), fromOffset),
     }
     return {
       source, contentDigest, waitingBytes: sizeBytes, settle: () => { this.settled = this.state },
@@ -280,8 +282,23 @@ export class PackedLogFile implements LogFile {
     }
   }
 
-  close(): Promise<void> {
-    return Promise.resolve()
+  async close(): Promise<void> {
+    await this.#handle.close()
+  }
+
+  /** Of the open file: its name may be another file's by now, because every rotation renames them all. */
+  #unpacked(): AsyncGenerator<Buffer> {
+    return gunzip(Readable.from(this.#packed(), { objectMode: false }), this.path)
+  }
+
+  /** Not the handle's own stream: that one closes the file when it is left early. */
+  async* #packed(): AsyncGenerator<Buffer> {
+    for (let at = 0; ;) {
+      const { buffer, bytesRead } = await this.#handle.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, at)
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+      at += bytesRead
+    }
   }
 }
 
