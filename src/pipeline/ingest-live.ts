@@ -86,6 +86,8 @@ class LiveRun implements StreamHandler {
   #storing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #isFenced = false
+  /** Of the stream itself, to be told again when the database is back. */
+  #connection: LiveStatus | undefined
   /** Resume here at least, whatever the position says. */
   #skipToUs = 0
   #notes: Promise<void> = Promise.resolve()
@@ -156,7 +158,8 @@ class LiveRun implements StreamHandler {
   }
 
   status({ isConnected, text }: { readonly isConnected: boolean; readonly text: string }): void {
-    this.#options.onStatus?.({ state: isConnected ? 'connected' : 'disconnected', text })
+    this.#connection = { state: isConnected ? 'connected' : 'disconnected', text }
+    this.#options.onStatus?.(this.#connection)
   }
 
   /** Stores what is there, unless a batch is being stored: then its end does. */
@@ -224,9 +227,11 @@ class LiveRun implements StreamHandler {
 
   /** Tries for as long as the database is away. Rejected by what trying again cannot help, and after the signal. */
   async #persist<T>(work: () => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let failures = 0; ; failures++) {
       try {
-        return await withRetry(work, { giveUpAfterMs: PATIENCE_MS })
+        const result = await withRetry(work, { giveUpAfterMs: PATIENCE_MS })
+        if (failures > 0 && this.#connection !== undefined) this.#options.onStatus?.(this.#connection)
+        return result
       } catch (error) {
         if (!(error instanceof AppError) || error.code !== 'unavailable' || this.#signal.aborted) throw error
         this.#options.onStatus?.({ state: 'disconnected', text: `${this.#source} waits: ${error.message}` })

@@ -230,6 +230,7 @@ describe('a live stream into the store', () => {
     const { statuses } = await live(database, relay, { ingester })
     await until(async () => await stored(database) === 20)
     expect(statuses.map((status) => status.text)).toContain(`hubble-relay:127.0.0.1:${relay.port} waits: The database does not answer: connection refused.`)
+    await until(() => statuses.at(-1)?.state === 'connected')
     await expectStoredOnce(database, 20)
   })
 
