@@ -18,7 +18,7 @@ export class ClusterLanes {
   readonly #options: LaneOptions
   readonly #state: LiveHistory
   #local: OpenLane | undefined
-  readonly #threads: OpenLane[] = []
+  #threads: OpenLane[] = []
   #next = 0
 
   /** `pool` is shared by all clusters; without it, everything is read in place. */
@@ -31,9 +31,16 @@ export class ClusterLanes {
   /** A lane for a stream of so many bytes; for messages of an endless one, Infinity. */
   laneFor(sizeBytes: number): Promise<DecodeLane> {
     if (this.#pool === undefined || this.#pool.size === 0 || sizeBytes < THREAD_BYTES) return this.#bring(this.#local ??= this.#opened(localLane(this.#options)))
+    this.#dropBroken()
     if (this.#threads.length < this.#pool.size) this.#threads.push(this.#opened(this.#pool.openLane(this.#options)))
     this.#next = (this.#next + 1) % this.#threads.length
     return this.#bring(this.#threads[this.#next] as OpenLane)
+  }
+
+  #dropBroken(): void {
+    if (!this.#threads.some(({ lane }) => lane.isBroken)) return
+    for (const { lane } of this.#threads) if (lane.isBroken) lane.close()
+    this.#threads = this.#threads.filter(({ lane }) => !lane.isBroken)
   }
 
   #opened(lane: DecodeLane): OpenLane {

@@ -27,6 +27,8 @@ export interface ReadBlock {
 export interface DecodeLane {
   /** Whether chunks are worth being gathered before they are sent; then they must be the sender's to give away. */
   readonly isThread: boolean
+  /** Its thread ended: it answers no more, another lane must be opened. */
+  readonly isBroken: boolean
   /** Takes over the buffers of the request. Rejects only when the thread broke. */
   request(request: LaneRequest): Promise<readonly ReadBlock[]>
   close(): void
@@ -38,6 +40,7 @@ export function localLane(options: LaneOptions): DecodeLane {
   const reader = new FlowBlockReader()
   return {
     isThread: false,
+    isBroken: false,
     request: (request) => {
       try {
         return Promise.resolve(readBlocks(work.handle(request), reader))
@@ -77,8 +80,15 @@ export class DecodePool {
   }
 }
 
+interface OpenedLane {
+  readonly worker: Worker
+  readonly lane: number
+  /** Its blocks are read in the order of the answers. */
+  readonly reader: FlowBlockReader
+}
+
 interface Waiting {
-  /** Of the lane: its blocks are read in the order of the answers. */
+  /** Of the lane. */
   readonly reader: FlowBlockReader
   readonly resolve: (blocks: readonly ReadBlock[]) => void
   readonly reject: (error: Error) => void
@@ -96,17 +106,18 @@ class DecodeThread {
 
   openLane(options: LaneOptions): DecodeLane {
     this.lanes++
-    const lane = this.#nextLane++
-    const reader = new FlowBlockReader(identityAdopter())
-    const opened = this.#send({ lane, reader }, { kind: 'open-lane', options })
+    const worker = this.#worker ??= this.#start()
+    const open: OpenedLane = { worker, lane: this.#nextLane++, reader: new FlowBlockReader(identityAdopter()) }
     // A failure shows with the first real request.
-    opened.catch(() => undefined)
+    this.#send(open, { kind: 'open-lane', options }).catch(() => undefined)
+    const isBroken = (): boolean => this.#worker !== worker
     return {
       isThread: true,
-      request: (request) => this.#send({ lane, reader }, request),
+      get isBroken() { return isBroken() },
+      request: (request) => this.#send(open, request),
       close: () => {
         this.lanes--
-        this.#send({ lane, reader }, { kind: 'close-lane' }).catch(() => undefined)
+        this.#send(open, { kind: 'close-lane' }).catch(() => undefined)
       },
     }
   }
@@ -115,8 +126,8 @@ class DecodeThread {
     await this.#worker?.terminate()
   }
 
-  #send({ lane, reader }: { lane: number; reader: FlowBlockReader }, request: ThreadRequest['request']): Promise<readonly ReadBlock[]> {
-    const worker = this.#worker ??= this.#start()
+  #send({ worker, lane, reader }: OpenedLane, request: ThreadRequest['request']): Promise<readonly ReadBlock[]> {
+    if (worker !== this.#worker) return Promise.reject(broken('it has ended'))
     const id = this.#nextId++
     const answer = new Promise<readonly ReadBlock[]>((resolve, reject) => this.#waiting.set(id, { reader, resolve, reject }))
     // What waits for an answer keeps the process running; an idle thread does not.
@@ -128,8 +139,8 @@ class DecodeThread {
   #start(): Worker {
     const worker = new Worker(ENTRY, { name: 'decode' })
     worker.on('message', (answer: ThreadAnswer) => this.#answer(answer))
-    worker.on('error', (error) => this.#fail(error))
-    worker.on('exit', () => this.#fail(new AppError('unavailable', 'The decoding thread ended.')))
+    worker.on('error', (error) => this.#fail(worker, error))
+    worker.on('exit', () => this.#fail(worker, undefined))
     return worker
   }
 
@@ -142,12 +153,19 @@ class DecodeThread {
     else waiting.reject(new AppError('internal', `Decoding failed: ${answer.failure}`))
   }
 
-  #fail(cause: unknown): void {
+  /** A thread that broke tells so twice: by its error, and by its exit when the next one may be at work already. */
+  #fail(worker: Worker, cause: unknown): void {
+    if (worker !== this.#worker) return
     this.#worker = undefined
-    const error = cause instanceof AppError ? cause : new AppError('internal', `The decoding thread broke: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    const error = broken(cause instanceof Error ? cause.message : 'it has ended', cause)
     for (const { reject } of this.#waiting.values()) reject(error)
     this.#waiting.clear()
   }
+}
+
+/** Another lane can read the same input again: nothing of it was stored. */
+function broken(why: string, cause?: unknown): AppError {
+  return new AppError('unavailable', `The decoding thread broke: ${why}. What it was reading is read again by the next try.`, { cause, retryable: true })
 }
 
 /** Buffers that are moved to the thread: those of their own; slices of a shared pool are copied. */
