@@ -221,6 +221,7 @@ table rejections column line bigint not null default 0
 table rejections column byte bigint not null default 0
 table rejections column is_complete boolean not null default false
 table rejections column tries integer not null default 0
+table rejections column is_forwarded boolean not null default false
 table schema_migrations column id integer not null default nextval('schema_migrations_id_seq'::regclass)
 table schema_migrations column name character varying(255) not null
 table schema_migrations column run_on timestamp without time zone not null
@@ -267,6 +268,7 @@ index CREATE INDEX node_hours_cluster_id_hour_start_idx ON public.node_hours USI
 index CREATE INDEX recommendations_cluster_id_created_at_idx ON public.recommendations USING btree (cluster_id, created_at)
 index CREATE INDEX rejections_cluster_id_rejected_at_idx ON public.rejections USING btree (cluster_id, rejected_at)
 index CREATE INDEX rejections_rejected_at_idx ON public.rejections USING btree (rejected_at)
+index CREATE INDEX rejections_unforwarded_idx ON public.rejections USING btree (id) WHERE ((NOT is_forwarded) AND (source ~~ 'kafka:%'::text))
 index CREATE UNIQUE INDEX cluster_state_heads_pkey ON public.cluster_state_heads USING btree (cluster_id)
 index CREATE UNIQUE INDEX cluster_state_spans_pkey ON public.cluster_state_spans USING btree (cluster_id, covered_from)
 index CREATE UNIQUE INDEX cluster_state_versions_pkey ON public.cluster_state_versions USING btree (cluster_id, id)

@@ -1,5 +1,5 @@
 import type { Queryable } from '../db/database.ts'
-import { timeParameter } from './time-columns.ts'
+import { timeParameter } from '../db/time-columns.ts'
 
 /** A closed range of last instants, microseconds. */
 export interface LastAtRange {

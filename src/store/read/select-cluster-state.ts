@@ -2,7 +2,7 @@
 import type { CoverageSpan, ObjectVersion, StateDocument } from '../../core/cluster/object-version.ts'
 import type { StoredVersion } from '../../core/cluster/plan-versions.ts'
 import type { Queryable } from '../db/database.ts'
-import { timeParameter, timeUs } from './time-columns.ts'
+import { timeParameter, timeUs } from '../db/time-columns.ts'
 
 export interface StateHead {
   readonly confirmedUntilUs: number

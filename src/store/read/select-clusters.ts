@@ -1,6 +1,6 @@
 import { AppError } from '../../core/base/app-error.ts'
 import type { Queryable } from '../db/database.ts'
-import { timeUs } from './time-columns.ts'
+import { timeUs } from '../db/time-columns.ts'
 
 export interface Cluster {
   readonly id: number

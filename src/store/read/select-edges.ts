@@ -11,7 +11,7 @@ import { inSnapshot } from '../db/database.ts'
 import type { Queryable } from '../db/database.ts'
 import { selectIdentitiesById } from './select-identities.ts'
 import { inSpans, selectLevelState } from './select-levels.ts'
-import { timeParameter, timeUs } from './time-columns.ts'
+import { timeParameter, timeUs } from '../db/time-columns.ts'
 
 export interface EdgeQuery {
   readonly clusterId: number

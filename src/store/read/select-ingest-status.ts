@@ -1,7 +1,7 @@
 import type { NodeHour } from '../../core/aggregate/node-hours.ts'
 import type { CoverageEvent, FlowFormat } from '../../core/flow/flow-record.ts'
 import type { Queryable } from '../db/database.ts'
-import { timeParameter, timeUs } from './time-columns.ts'
+import { timeParameter, timeUs } from '../db/time-columns.ts'
 
 /** What a limit kept out of the tables: dead letters, names of nodes. */
 type LimitName = 'dead-letters' | 'nodes'

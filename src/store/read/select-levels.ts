@@ -1,6 +1,6 @@
 import type { LevelState, Span } from '../../core/aggregate/level-spans.ts'
 import type { Queryable } from '../db/database.ts'
-import { timeParameter, timeUs } from './time-columns.ts'
+import { timeParameter, timeUs } from '../db/time-columns.ts'
 
 /** Which hours and days of a cluster hold what, as planLevels needs it. Read it in the snapshot in which the rows are read. */
 export async function selectLevelState(snapshot: Queryable, clusterId: number): Promise<LevelState> {

@@ -1,5 +1,5 @@
 import type { Queryable } from '../db/database.ts'
-import { timeUs } from './time-columns.ts'
+import { timeUs } from '../db/time-columns.ts'
 
 export interface RecommendationHead {
   /** Rises with time inside a cluster. */

@@ -1,5 +1,5 @@
 import type { Database } from '../db/database.ts'
-import { timeParameter } from '../read/time-columns.ts'
+import { timeParameter } from '../db/time-columns.ts'
 
 /** How long what was stored before is recognised, in days. Longer: replays of older files still change nothing; more rows kept. */
 const LEDGER_DAYS = 14

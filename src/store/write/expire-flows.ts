@@ -5,7 +5,7 @@
 import { parseTimeUs, US_PER_DAY } from '../../core/base/time.ts'
 import { withRetry, withTransaction } from '../db/database.ts'
 import type { Database, Queryable } from '../db/database.ts'
-import { timeParameter } from '../read/time-columns.ts'
+import { timeParameter } from '../db/time-columns.ts'
 
 /** Which raw flows of a cluster are kept. */
 export interface RawNeed {

@@ -2,7 +2,7 @@ import { US_PER_HOUR } from '../../core/aggregate/node-hours.ts'
 import { EXTERNAL_PEER_LIMIT } from '../../core/flow/edge.ts'
 import { withRetry, withTransaction } from '../db/database.ts'
 import type { Database, Transaction } from '../db/database.ts'
-import { timeParameter, timeUs } from '../read/time-columns.ts'
+import { timeParameter, timeUs } from '../db/time-columns.ts'
 import { tryLocks } from './housekeeping-locks.ts'
 import type { HousekeepingLock } from './housekeeping-locks.ts'
 
