@@ -2,29 +2,29 @@
  * The promises about speed and memory, as ratios within one run: each limit is a multiple of a reference timed just before.
  * Fixed seed, fixed input. Exits 1 when a limit is passed.
  */
-import { execFileSync } from 'node:child_process'
-import { createReadStream, createWriteStream, mkdtempSync, rmSync } from 'node:fs'
+import { createWriteStream, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { simulate } from '../../src/core/simulate/simulate.ts'
 import { loadTopology } from '../../src/manifests/load-topology.ts'
-import { createIngester } from '../../src/pipeline/ingest.ts'
 import { observeFiles } from '../../src/pipeline/observe-files.ts'
 import { recommend } from '../../src/pipeline/recommend.ts'
-import { copyInto, CopyBuffer } from '../../src/store/db/copy.ts'
-import { openDatabase, withTransaction } from '../../src/store/db/database.ts'
-import type { Database } from '../../src/store/db/database.ts'
+import { openDatabase } from '../../src/store/db/database.ts'
 import { startEmbedded } from '../../src/store/db/embedded.ts'
 import { migrate } from '../../src/store/db/migrate.ts'
 import { benchFormats } from './formats.ts'
-import { isWithin, medianSeconds, printLine, secondsOf } from './measure.ts'
+import { benchFiles, benchLocks, benchScale, copyReference, linesOf, peakMemoryMiB } from './ingest.ts'
+import type { IngestBench } from './ingest.ts'
+import { benchKafka } from './kafka.ts'
+import { isWithin, medianSeconds, printLine } from './measure.ts'
 import type { Line } from './measure.ts'
 import { syntheticEdges } from './synthetic-edges.ts'
 
 const START_US = Date.UTC(2026, 0, 1) * 1000
 const REFERENCE_LINES = 200_000
+/** Lines that are read again and again. */
+const HOT_LINES = 20_000
 const lines: Line[] = []
 
 function report(line: Line): void {
@@ -47,14 +47,8 @@ async function writeFlows(path: string, count: number): Promise<void> {
   await once(out, 'finish')
 }
 
-async function readLines(path: string): Promise<string[]> {
-  const texts: string[] = []
-  for await (const line of createInterface({ input: createReadStream(path) })) texts.push(line)
-  return texts
-}
-
 async function parseSeconds(path: string): Promise<number> {
-  const texts = await readLines(path)
+  const texts = linesOf(path)
   return medianSeconds(3, () => {
     let kept: unknown
     for (const text of texts) kept = JSON.parse(text)
@@ -62,53 +56,15 @@ async function parseSeconds(path: string): Promise<number> {
   })
 }
 
-async function copyReference(database: Database): Promise<void> {
-  await database.query('create unlogged table bench_copy (a integer not null, b integer not null, c text not null)')
-  const seconds = await secondsOf(() => withTransaction(database, async (tx) => {
-    for (let batch = 0; batch < 10; batch++) {
-      const content = new CopyBuffer()
-      for (let i = 0; i < 100_000; i++) {
-        content.row(3)
-        content.int32(i)
-        content.int32(batch)
-        content.text('a fixed row of the reference')
-      }
-      await copyInto(tx, 'bench_copy (a, b, c)', content)
-    }
-  }))
-  report({ name: 'COPY of 1,000,000 fixed rows', value: 1_000_000 / seconds, unit: 'rows/s' })
-}
-
-let child = 0
-
-/** The peak resident memory of a fresh process that ingests the file. */
-function peakMemoryMiB(connectionString: string, file: string): number {
-  const script = new URL('./ingest-child.ts', import.meta.url).pathname
-  return Number(execFileSync(process.execPath, [script, connectionString, `memory-${child++}`, file], { encoding: 'utf8' }))
-}
-
-async function benchIngest(database: Database, connectionString: string, folder: string): Promise<void> {
+async function benchMemory({ connectionString, folder, report: tell }: IngestBench): Promise<void> {
   const flows = join(folder, 'flows.ndjson')
-  await writeFlows(flows, REFERENCE_LINES)
-  const parse = await parseSeconds(flows)
-  report({ name: 'JSON.parse of 200,000 Hubble lines', value: REFERENCE_LINES / parse, unit: 'lines/s' })
-  let cluster = 0
-  const ingest = async (path: string): Promise<void> => {
-    const ingester = await createIngester(database, { cluster: `bench-${cluster++}`, nowUs: () => Date.now() * 1000 })
-    const { stored } = await ingester.ingestFiles([path])
-    if (stored === 0) throw new Error('nothing was stored')
-  }
-  const seconds = await medianSeconds(3, () => ingest(flows))
-  report({ name: '  file -> Postgres: raw flows and edge windows', value: REFERENCE_LINES / seconds, unit: 'lines/s' })
-  report({ name: '  ... as a share of JSON.parse alone', value: parse / seconds, unit: 'x JSON.parse', limit: { atLeast: 0.3 } })
-  const long = join(folder, 'long.ndjson')
+  const long = join(folder, 'fourfold.ndjson')
   await writeFlows(long, 4 * REFERENCE_LINES)
   const short = peakMemoryMiB(connectionString, flows)
   const fourfold = peakMemoryMiB(connectionString, long)
-  report({ name: '  peak resident memory, 200,000 lines', value: short, unit: 'MiB' })
-  // V8 lets its heap grow before it collects, so the first minutes add some: 400,000 lines 206 MiB, 800,000 279, 1,200,000 289 (2026-11).
-  // Memory that grew with the input would be near 4.
-  report({ name: '  ... for 4 times the lines, as a multiple', value: fourfold / short, unit: 'x', limit: { atMost: 1.7 } })
+  tell({ name: 'peak resident memory of ingest, 200,000 lines', value: short, unit: 'MiB' })
+  // V8 lets its heap grow before it collects, so the first minutes add some. Memory that grew with the input would be near 4.
+  tell({ name: '  ... for 4 times the lines, as a multiple', value: fourfold / short, unit: 'x', limit: { atMost: 1.7 } })
 }
 
 async function benchRecommend(folder: string, parseReference: () => Promise<number>): Promise<void> {
@@ -140,16 +96,34 @@ async function benchLargeRecommend(parseReference: () => Promise<number>): Promi
   report({ name: `recommend on 1,000 workloads, ${edges.length} edges, verified`, value: seconds / await parseReference(), unit: 'x JSON.parse', limit: { atMost: 2 } })
 }
 
-async function benchDatabase(): Promise<void> {
+/** Parts that need a database, by the name that leaves out the others. */
+const PARTS: Readonly<Record<string, (bench: IngestBench) => Promise<void>>> = {
+  ingest: async (bench) => {
+    await copyReference(bench.database, report)
+    await benchFiles(bench)
+    await benchMemory(bench)
+  },
+  scale: benchScale,
+  locks: benchLocks,
+  kafka: benchKafka,
+  recommend: async ({ folder }) => {
+    const reference = (): Promise<number> => parseSeconds(join(folder, 'flows.ndjson'))
+    await benchRecommend(folder, reference)
+    await benchLargeRecommend(reference)
+  },
+}
+
+async function benchDatabase(parts: readonly string[]): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'flowfence-bench-'))
-  const server = await startEmbedded({ folder: `${folder}-pg`, isThrowaway: true })
-  const database = openDatabase({ connectionString: server.connectionString })
+  const server = await startEmbedded({ folder: `${folder}-pg`, isThrowaway: false })
+  const database = openDatabase({ connectionString: server.connectionString, statementTimeoutMs: 600_000 })
   try {
     await migrate(database)
-    await copyReference(database)
-    await benchIngest(database, server.connectionString, folder)
-    await benchRecommend(folder, () => parseSeconds(join(folder, 'flows.ndjson')))
-    await benchLargeRecommend(() => parseSeconds(join(folder, 'flows.ndjson')))
+    const flows = join(folder, 'flows.ndjson')
+    await writeFlows(flows, REFERENCE_LINES)
+    // Less than an hour of them.
+    const lines = linesOf(flows).slice(0, HOT_LINES)
+    for (const part of parts) await PARTS[part]?.({ database, connectionString: server.connectionString, folder, lines, report })
   } finally {
     await database.close()
     await server.stop()
@@ -157,10 +131,14 @@ async function benchDatabase(): Promise<void> {
   }
 }
 
-/** `npm run bench formats` leaves out what needs a database. */
+/** `npm run bench -- formats ingest …` runs only those parts. */
 async function main(): Promise<void> {
-  await benchFormats(report)
-  if (process.argv[2] !== 'formats') await benchDatabase()
+  const named = process.argv.slice(2)
+  const unknown = named.filter((name) => name !== 'formats' && PARTS[name] === undefined)
+  if (unknown.length > 0) throw new Error(`There is no part ${unknown.join(', ')}; there are formats, ${Object.keys(PARTS).join(', ')}.`)
+  if (named.length === 0 || named.includes('formats')) await benchFormats(report)
+  const parts = named.length === 0 ? Object.keys(PARTS) : named.filter((name) => name !== 'formats')
+  if (parts.length > 0) await benchDatabase(parts)
   const past = lines.filter((line) => !isWithin(line))
   process.stdout.write(past.length === 0 ? '\nAll limits hold.\n' : `\n${past.length} limits passed: ${past.map((l) => l.name.trim()).join('; ')}\n`)
   process.exitCode = past.length === 0 ? 0 : 1
