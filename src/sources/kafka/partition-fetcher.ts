@@ -6,6 +6,7 @@
  * was on its way when a partition was paused is kept (one answer and partition at most) and comes first after `resume`. Records of a partition come in
  * order; a slow partition delays no other one.
  */
+import { setImmediate as immediate } from 'node:timers/promises'
 import { createAbortFilter, decodeBatch, problemRecord, splitBatches } from './record-batch.ts'
 import type { BatchHeader } from './record-batch.ts'
 import type { FetchedPartition } from './fetch-response.ts'
@@ -285,6 +286,8 @@ export class PartitionFetcher {
         const chunk = lane.chunks[0]
         if (lane.held !== undefined) {
           this.#deliver(lane, lane.held)
+          // A megabyte of well compressed bytes unfolds to a hundred: other partitions, sockets and the release of what was read get their turn between.
+          await immediate()
         } else if (chunk === undefined) {
           break
         } else if (chunk.next === chunk.batches.length) {
