@@ -1,3 +1,5 @@
+// eslint-disable-next-line @typescript-eslint/triple-slash-reference -- declarations of modules of others cannot be imported
+/// <reference path="./modules.d.ts" />
 /**
  * What is taken from kafkajs behind its public interface, and two repairs of it. Why: docs/decisions/0006-kafka-client.md. The version is pinned, and the
  * library frozen.
