@@ -238,7 +238,7 @@ describe('several logs', () => {
 })
 
 test('killed with SIGKILL again and again while a log is written and rotated: each line is stored once', async () => {
-  for (let round = 0; round < rounds({ small: 1, full: 12 }); round++) {
+  for (let round = 0; round < rounds({ small: 1, full: 6 }); round++) {
     const { database: own, connectionString } = await createTestDatabase()
     const random = createRandom(0x1f0 + round)
     const lines = messyLines(random, rounds({ small: 3_000, full: 12_000 }))
