@@ -15,8 +15,6 @@ export interface ClusterAlias {
 export interface Ingesters {
   /** The cluster's ingester, made at its first use. Throws what the database throws; the next call tries again. */
   of(cluster: string): Promise<Ingester>
-  /** Those made so far, in the order of their making. */
-  made(): Promise<readonly Ingester[]>
 }
 
 /** Makes nothing yet. The schema must be migrated before `of` is called. */
@@ -34,10 +32,6 @@ export function createIngesters(database: Database, options: Omit<IngesterOption
       byCluster.set(cluster, made)
       made.catch(() => byCluster.delete(cluster))
       return made
-    },
-    async made() {
-      const settled = await Promise.allSettled(byCluster.values())
-      return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     },
   }
 }

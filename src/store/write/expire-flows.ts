@@ -30,6 +30,7 @@ export interface FlowExpiryOptions {
 const SLICE_ROWS = 20_000
 /** Batches wait behind a drop that waits for them, so it gives up soon and is tried again a minute later. */
 const LOCK_PATIENCE = '2s'
+const LOCK_NOT_AVAILABLE = '55P03'
 
 interface Partition {
   readonly name: string
@@ -44,7 +45,9 @@ export async function expireFlows(database: Database, options: FlowExpiryOptions
   for (const partition of await selectPartitions(database)) {
     if (options.signal?.aborted === true) break
     if (isDroppable(partition, needs, options.emptyBeforeUs)) {
-      if (await withRetry(() => drop(database, partition, options))) partitions++
+      const outcome = await withRetry(() => drop(database, partition, options))
+      if (outcome === 'busy') break
+      if (outcome === 'dropped') partitions++
       continue
     }
     for (const need of needs) rows += await deleteRows(database, partition, need, options)
@@ -69,7 +72,17 @@ function isDroppable({ dayUs }: Partition, needs: readonly RawNeed[], emptyBefor
   return endUs <= emptyBeforeUs && !needs.some((need) => endUs > need.sinceUs && dayUs <= need.newestUs)
 }
 
-async function drop(database: Database, partition: Partition, { needs, emptyBeforeUs }: FlowExpiryOptions): Promise<boolean> {
+/** `busy`: batches kept it waiting for too long. `needed`: it is, by now. */
+async function drop(database: Database, partition: Partition, options: FlowExpiryOptions): Promise<'dropped' | 'needed' | 'busy'> {
+  try {
+    return await dropNow(database, partition, options) ? 'dropped' : 'needed'
+  } catch (error) {
+    if ((error as { code?: unknown }).code === LOCK_NOT_AVAILABLE) return 'busy'
+    throw error
+  }
+}
+
+async function dropNow(database: Database, partition: Partition, { needs, emptyBeforeUs }: FlowExpiryOptions): Promise<boolean> {
   return withTransaction(database, async (tx) => {
     await tx.query(`set local lock_timeout = '${LOCK_PATIENCE}'`)
     // The parent first, as batches do: the other way round two of them could wait for each other.
