@@ -28,13 +28,13 @@ test('every metric begins with flowfence_', async () => {
 })
 
 test('a round of housekeeping counts its work, its failures and how far it is behind', async () => {
-  const { events, render } = createMetrics()
-  events.houseKept({ folded: 3, rolled: 2, expired: 1, watermarkLagUs: 660_000_000, failures: ['expire-flows'] })
-  const text = await render()
+  const metrics = createMetrics()
+  metrics.events.houseKept({ folded: 3, rolled: 2, expired: 1, watermarkLagUs: 660_000_000, failures: ['expire-flows'] })
+  const text = await metrics.render()
   for (const line of ['units_total{step="folded"} 3', 'units_total{step="rolled"} 2', 'units_total{step="expired"} 1', 'failures_total{step="expire-flows"} 1']) {
     expect(text).toContain(`flowfence_housekeeping_${line}`)
   }
   expect(text).toContain('flowfence_rollup_lag_seconds 660')
-  events.houseKept({ folded: 0, rolled: 0, expired: 0, watermarkLagUs: undefined, failures: [] })
-  expect(await render()).toContain('flowfence_rollup_lag_seconds 0')
+  metrics.events.houseKept({ folded: 0, rolled: 0, expired: 0, watermarkLagUs: undefined, failures: [] })
+  expect(await metrics.render()).toContain('flowfence_rollup_lag_seconds 0')
 })
