@@ -74,6 +74,13 @@ const COMMIT_EVERY_MS = 2_000
 const RETRY_MS = 1_000
 const PATIENCE_MS = 5_000
 
+/** How long the end waits for batches under way. What is cut off is committed or not, and the position tells which. */
+const STOP_MS = 10_000
+
+/** Who does not answer while something is tried again. */
+type Party = 'brokers' | 'database'
+const EVENTS: Readonly<Record<Party, KafkaNotice['event']>> = { brokers: 'connection', database: 'database' }
+
 /** One member of the consumer group and all it stores. */
 export class KafkaIngest implements KafkaHandler {
   readonly #options: KafkaIngestOptions
@@ -83,7 +90,10 @@ export class KafkaIngest implements KafkaHandler {
   #stop: (error: unknown) => void = () => undefined
   #brokers: string | undefined
   #connection: { readonly isConnected: boolean; readonly text: string } = { isConnected: false, text: 'Not connected to Kafka yet.' }
-  #database: string | undefined
+  /** What is waited for: one sentence each. */
+  readonly #waits = new Map<Party, string>()
+  /** Of what the driver assigned and did not revoke, its positions known or not. */
+  readonly #generations = new Map<string, number>()
   #uncommitted = new Map<string, TopicPartition & { readonly offset: number }>()
   #commitTimer: NodeJS.Timeout | undefined
 
@@ -96,7 +106,7 @@ export class KafkaIngest implements KafkaHandler {
     const failed = new AbortController()
     let failure: Error | undefined
     this.#stop = (error) => {
-      if (error !== undefined) failure ??= error instanceof Error ? error : new Error(String(error))
+      if (error !== undefined) failure ??= error instanceof Error ? error : new Error('Reading failed.', { cause: error })
       failed.abort()
     }
     this.#signal = AbortSignal.any([signal, failed.signal])
@@ -104,7 +114,8 @@ export class KafkaIngest implements KafkaHandler {
       await this.#options.driver.consume(this, this.#signal)
     } finally {
       this.#stop(undefined)
-      await Promise.all([...this.#topics.values()].map((topic) => topic.stop()))
+      const ended = Promise.all([...this.#topics.values()].map((topic) => topic.stop()))
+      await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })])
       clearTimeout(this.#commitTimer)
     }
     if (failure !== undefined) throw failure
@@ -113,9 +124,11 @@ export class KafkaIngest implements KafkaHandler {
   get state(): KafkaStatus {
     const owned = [...this.#partitions.values()]
     const { isConnected, text } = this.#connection
-    const condition = this.#database !== undefined ? 'database-away' : isConnected ? 'ok' : this.#brokers === undefined ? 'starting' : 'brokers-away'
+    const [database, brokers] = [this.#waits.get('database'), this.#waits.get('brokers')]
+    const isAway = !isConnected || brokers !== undefined
+    const condition = database !== undefined ? 'database-away' : !isAway ? 'ok' : this.#brokers === undefined && brokers === undefined ? 'starting' : 'brokers-away'
     return {
-      condition, text: this.#database ?? text, partitions: owned.length, paused: owned.filter((p) => p.isPaused).length,
+      condition, text: database ?? (isConnected ? brokers : undefined) ?? text, partitions: owned.length, paused: owned.filter((p) => p.isPaused).length,
       lag: owned.reduce((sum, p) => sum + p.lag, 0),
     }
   }
@@ -125,20 +138,38 @@ export class KafkaIngest implements KafkaHandler {
   async assigned(assignments: readonly Assignment[]): Promise<readonly (TopicPartition & { readonly offset: number })[]> {
     const ranges = new Map<string, readonly PartitionRange[]>()
     const starts: (TopicPartition & { readonly offset: number })[] = []
+    for (const assignment of assignments) this.#generations.set(keyOf(assignment), assignment.generation)
     for (const assignment of assignments) {
-      const partition = await this.#open(assignment)
-      let of = ranges.get(assignment.topic)
-      if (of === undefined) ranges.set(assignment.topic, of = await this.#patiently(() => this.#options.driver.ranges(assignment.topic)))
-      const range = of.find((r) => r.partition === assignment.partition)
-      if (range !== undefined) starts.push({ topic: assignment.topic, partition: assignment.partition, offset: await this.#startOf(partition, range) })
-      this.#partitions.set(keyOf(assignment), partition)
+      // While the database or the brokers were waited for, it may have been revoked, and assigned anew: then the newer call sees to it.
+      if (!this.#isCurrent(assignment)) continue
+      try {
+        const partition = await this.#open(assignment)
+        let of = ranges.get(assignment.topic)
+        if (of === undefined) ranges.set(assignment.topic, of = await this.#patiently('brokers', () => this.#options.driver.ranges(assignment.topic), () => this.#isCurrent(assignment)))
+        const range = of.find((r) => r.partition === assignment.partition)
+        if (range !== undefined) {
+          partition.next = await this.#startOf(partition, range)
+          partition.highWatermark = range.latest
+        }
+        if (!this.#isCurrent(assignment)) continue
+        if (range !== undefined) starts.push({ topic: assignment.topic, partition: assignment.partition, offset: partition.next })
+        this.#partitions.set(keyOf(assignment), partition)
+      } catch (error) {
+        if (this.#isCurrent(assignment)) throw error
+      }
     }
-    if (assignments.length > 0) this.#notice('assigned', `Reads ${listOf(assignments)}.`)
+    const read = assignments.filter((assignment) => this.#isCurrent(assignment))
+    if (read.length > 0) this.#notice('assigned', `Reads ${listOf(read)}.`)
     return starts
+  }
+
+  #isCurrent(assignment: Assignment): boolean {
+    return this.#generations.get(keyOf(assignment)) === assignment.generation
   }
 
   revoked(partitions: readonly TopicPartition[]): void {
     for (const partition of partitions) {
+      this.#generations.delete(keyOf(partition))
       this.#partitions.get(keyOf(partition))?.clear()
       this.#partitions.delete(keyOf(partition))
     }
@@ -164,11 +195,13 @@ export class KafkaIngest implements KafkaHandler {
     const { topic, partition: number } = at
     if (at.offset < at.earliest) {
       this.#lost(partition, at.earliest - at.offset)
-      this.#options.driver.seek({ topic, partition: number, offset: at.earliest })
+      partition.next = at.earliest
+      this.#options.driver.seek({ topic, partition: number, offset: partition.next })
       return
     }
     try {
-      this.#options.driver.seek({ topic, partition: number, offset: this.#afterReset(partition, at, `it ends at offset ${at.latest}`) })
+      partition.next = this.#afterReset(partition, at, `it ends at offset ${at.latest}`)
+      this.#options.driver.seek({ topic, partition: number, offset: partition.next })
     } catch (error) {
       this.#stop(error)
     }
@@ -182,20 +215,23 @@ export class KafkaIngest implements KafkaHandler {
   // ---- positions
 
   async #open(assignment: Assignment): Promise<KafkaPartition> {
-    const brokers = this.#brokers ??= await this.#patiently(() => this.#options.driver.clusterId())
-    const ingester = await this.#patiently(() => this.#options.ingesterOf(assignment.topic))
+    const isWanted = (): boolean => this.#isCurrent(assignment)
+    const brokers = this.#brokers ??= await this.#patiently('brokers', () => this.#options.driver.clusterId(), isWanted)
+    const ingester = await this.#patiently('database', () => this.#options.ingesterOf(assignment.topic), isWanted)
     const name = positionName(brokers, assignment)
-    return new KafkaPartition(assignment, { name, ingester, position: await this.#storedPosition(ingester, name) })
+    return new KafkaPartition(assignment, { name, ingester, position: await this.#storedPosition(ingester, name, isWanted) })
   }
 
-  #storedPosition(ingester: Ingester, name: string): Promise<Position | undefined> {
-    return this.#patiently(() => selectPosition(this.#options.database, ingester.clusterId, name))
+  #storedPosition(ingester: Ingester, name: string, isWanted: () => boolean): Promise<Position | undefined> {
+    return this.#patiently('database', () => selectPosition(this.#options.database, ingester.clusterId, name), isWanted)
   }
 
   async #startOf(partition: KafkaPartition, range: PartitionRange): Promise<number> {
     const { position } = partition
     if (position === undefined) return this.#options.start === 'latest' ? range.latest : range.earliest
-    const { offset, lost, reset } = await this.#patiently(() => findStart(this.#options.driver, range, position))
+    const isWanted = (): boolean => this.#isCurrent(partition)
+    const { offset, lost, reset } = await this.#patiently('brokers', () => findStart(this.#options.driver, range, position), isWanted)
+    if (!isWanted()) return offset
     if (reset !== undefined) return this.#afterReset(partition, range, reset)
     if (lost > 0) this.#lost(partition, lost)
     return offset
@@ -220,20 +256,28 @@ export class KafkaIngest implements KafkaHandler {
   }
 
   #note({ ingester: { clusterId } }: KafkaPartition, event: CoverageEvent): void {
-    this.#patiently(() => withTransaction(this.#options.database, (tx) => insertCoverageEvents(tx, clusterId, [event]))).catch((error: unknown) => this.#stop(error))
+    this.#patiently('database', () => withTransaction(this.#options.database, (tx) => insertCoverageEvents(tx, clusterId, [event]))).catch((error: unknown) => {
+      if (!this.#signal.aborted) this.#stop(error)
+    })
   }
 
   /** Somebody else moved the position: what waits here may be stored already. */
   async #fence(partition: KafkaPartition): Promise<void> {
     partition.clear()
-    const position = await this.#storedPosition(partition.ingester, partition.name)
-    if (this.#partitions.get(keyOf(partition)) !== partition) return
+    const isOwned = (): boolean => this.#partitions.get(keyOf(partition)) === partition
+    const position = await this.#storedPosition(partition.ingester, partition.name, isOwned).catch((error: unknown) => {
+      if (isOwned()) throw error
+      return undefined
+    })
+    if (!isOwned()) return
+    // Without a position somebody removed it: what was read so far is kept, and what comes makes a new one.
     partition.position = position
+    partition.next = position?.next ?? partition.next
     partition.clear()
     this.#resume(partition)
-    this.#notice('fenced', `Another process stored ${listOf([partition])} meanwhile; going on from its position.`)
+    this.#notice('fenced', `${listOf([partition])} was stored meanwhile by another process, or by a commit whose answer was lost; going on from its position.`)
     const { topic, partition: number } = partition
-    this.#options.driver.seek({ topic, partition: number, offset: position?.next ?? 0 })
+    this.#options.driver.seek({ topic, partition: number, offset: partition.next })
   }
 
   // ---- storing
@@ -247,7 +291,7 @@ export class KafkaIngest implements KafkaHandler {
         isOwned: (partition) => this.#partitions.get(keyOf(partition)) === partition,
         taken: (partition) => this.#resume(partition),
         fence: (partition) => this.#fence(partition),
-        persist: (work) => this.#patiently(work),
+        persist: (work) => this.#patiently('database', work),
         stored: (report, partitions) => this.#stored(report, topic, partitions),
         failed: (error) => { if (!this.#signal.aborted) this.#stop(error) },
         flushMs: this.#options.flushMs ?? 1_000,
@@ -270,9 +314,7 @@ export class KafkaIngest implements KafkaHandler {
 
   #stored(report: IngestReport, topic: string, partitions: readonly KafkaPartition[]): void {
     this.#options.onStored?.(report, topic)
-    for (const partition of partitions) {
-      this.#uncommitted.set(keyOf(partition), { topic, partition: partition.partition, offset: partition.position?.next ?? 0 })
-    }
+    for (const partition of partitions) this.#uncommitted.set(keyOf(partition), { topic, partition: partition.partition, offset: partition.next })
     this.#commitTimer ??= setTimeout(() => {
       this.#commitTimer = undefined
       const next = [...this.#uncommitted.values()].filter((at) => this.#partitions.has(keyOf(at)))
@@ -281,20 +323,29 @@ export class KafkaIngest implements KafkaHandler {
     }, COMMIT_EVERY_MS)
   }
 
-  /** Tries for as long as the database or the brokers are away. Rejected by what trying again cannot help, and after the signal. */
-  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+  /** Asks how far the log has grown behind partitions of which nothing comes because they are paused. For lag only: failures are swallowed. */
+  async refreshLag(): Promise<void> {
+    const paused = [...this.#partitions.values()].filter((p) => p.isPaused)
+    await Promise.all([...new Set(paused.map((p) => p.topic))].map(async (topic) => {
+      const ranges = await this.#options.driver.ranges(topic).catch(() => [])
+      for (const { partition, latest } of ranges) {
+        const owned = this.#partitions.get(keyOf({ topic, partition }))
+        if (owned?.isPaused === true) owned.highWatermark = Math.max(owned.highWatermark, latest)
+      }
+    }))
+  }
+
+  /** Tries for as long as the database or the brokers are away. Rejected by what trying again cannot help, after the signal, and when nobody wants it any more. */
+  async #patiently<T>(party: Party, work: () => Promise<T>, isWanted: () => boolean = () => true): Promise<T> {
     for (;;) {
       try {
         const result = await withRetry(work, { giveUpAfterMs: PATIENCE_MS })
-        if (this.#database !== undefined) {
-          this.#database = undefined
-          this.#notice('database', 'Storing goes on.')
-        }
+        if (this.#waits.delete(party)) this.#notice(EVENTS[party], party === 'database' ? 'Storing goes on.' : 'Kafka answers again.')
         return result
       } catch (error) {
-        if (!(error instanceof AppError) || error.code !== 'unavailable' || this.#signal.aborted) throw error
-        if (this.#database === undefined) this.#notice('database', `Waits: ${error.message}`)
-        this.#database = `Waits: ${error.message}`
+        if (!(error instanceof AppError) || error.code !== 'unavailable' || this.#signal.aborted || !isWanted()) throw error
+        if (!this.#waits.has(party)) this.#notice(EVENTS[party], `Waits: ${error.message}`)
+        this.#waits.set(party, `Waits: ${error.message}`)
         await sleep(RETRY_MS, undefined, { signal: this.#signal }).catch(() => undefined)
       }
     }

@@ -5,6 +5,8 @@ import type { Ingester } from './ingest.ts'
 /** What was taken of a partition's queue, to be stored together. */
 export interface TakenRecords {
   readonly records: readonly KafkaRecord[]
+  /** Where the ones before them ended. */
+  readonly fromOffset: number
   /** Where the partition goes on after them. */
   readonly nextOffset: number
 }
@@ -25,6 +27,8 @@ export class KafkaPartition implements TopicPartition {
   readonly name: string
   readonly ingester: Ingester
   position: Position | undefined
+  /** Where the store stands in this log: everything before it is stored, or is not wanted. */
+  next: number
   /** Rises when what was taken is void. */
   epoch = 0
   /** Fetching pauses. */
@@ -33,6 +37,8 @@ export class KafkaPartition implements TopicPartition {
   highWatermark = 0
   /** When the oldest record in the queue came, by the monotonic clock; Infinity for an empty queue. */
   waitingSinceMs = Infinity
+  /** Up to where it was taken, since it was cleared. */
+  #takenTo: number | undefined
   #batches: PartitionBatch[] = []
   #bytes = 0
   #records = 0
@@ -44,6 +50,7 @@ export class KafkaPartition implements TopicPartition {
     this.name = name
     this.ingester = ingester
     this.position = position
+    this.next = position?.next ?? 0
   }
 
   /** Bytes and records that wait. A batch without records moves only the position: it counts as one record. */
@@ -55,9 +62,9 @@ export class KafkaPartition implements TopicPartition {
     return this.#records
   }
 
-  /** Records in the broker that are not stored yet; undefined before anything came. */
+  /** Records in the broker that are not stored yet, as far as known. */
   get lag(): number {
-    return Math.max(0, this.highWatermark - (this.position?.next ?? this.highWatermark))
+    return Math.max(0, this.highWatermark - this.next)
   }
 
   push(batch: PartitionBatch, nowMs: number): void {
@@ -83,12 +90,16 @@ export class KafkaPartition implements TopicPartition {
     }
     this.#bytes -= bytes
     this.waitingSinceMs = this.#batches.length === 0 ? Infinity : nowMs
-    return count === 0 ? undefined : { records, nextOffset }
+    if (count === 0) return undefined
+    const fromOffset = this.#takenTo ?? this.next
+    this.#takenTo = nextOffset
+    return { records, fromOffset, nextOffset }
   }
 
   /** Forgets what waits and what was taken and is not stored: it will be fetched again. */
   clear(): void {
     this.epoch++
+    this.#takenTo = undefined
     this.#batches = []
     this.#bytes = 0
     this.#records = 0
@@ -96,8 +107,11 @@ export class KafkaPartition implements TopicPartition {
   }
 }
 
+/** Memory of a record beside its value, about: counts where values are short. */
+const RECORD_BYTES = 200
+
 function bytesOf({ records }: PartitionBatch): number {
-  let bytes = 0
+  let bytes = records.length * RECORD_BYTES
   for (const { value } of records) bytes += value?.length ?? 0
   return bytes
 }

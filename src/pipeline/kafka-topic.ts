@@ -1,4 +1,5 @@
 import { AppError } from '../core/base/app-error.ts'
+import { invariant } from '../core/base/invariant.ts'
 import { FlowBlockReader, FlowBlockWriter } from '../core/flow/flow-block.ts'
 import type { KafkaRecord } from '../sources/kafka/kafka-driver.ts'
 import type { PositionStep } from '../store/write/advance-position.ts'
@@ -31,6 +32,7 @@ export interface TopicRunOptions {
 interface Part {
   readonly partition: KafkaPartition
   readonly epoch: number
+  readonly fromOffset: number
   readonly nextOffset: number
   readonly last: KafkaRecord | undefined
   readonly blocks: readonly ReadBlock[]
@@ -64,7 +66,11 @@ export class TopicRun {
     }
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#running = this.#run().catch((error: unknown) => this.#options.failed(error)).finally(() => {
+    this.#running = this.#run().catch((error: unknown) => {
+      // What was taken is in no queue any more: storing what comes behind it would leave it out for ever.
+      this.#isStopped = true
+      this.#options.failed(error)
+    }).finally(() => {
       this.#running = undefined
       this.wake()
     })
@@ -114,7 +120,7 @@ export class TopicRun {
 
   /** Takes from the partitions in turn, so that a full one cannot keep the others out, and decodes. */
   async #gather(): Promise<Part[]> {
-    const { topic, ingester, taken } = this.#options
+    const { topic, ingester, taken, persist } = this.#options
     const waiting = this.#options.partitions().filter((p) => p.records > 0).sort((a, b) => a.waitingSinceMs - b.waitingSinceMs)
     const share = Math.ceil(this.#pace.records / Math.max(1, waiting.length))
     const bytes = Math.ceil(BATCH_BYTES / Math.max(1, waiting.length))
@@ -122,12 +128,13 @@ export class TopicRun {
       const found = partition.take(share, bytes, performance.now())
       if (found === undefined) return []
       taken(partition)
-      const { records, nextOffset } = found
+      const { records, fromOffset, nextOffset } = found
       const values = records.filter((r) => r.problem === undefined).map(({ value, offset }) => ({ bytes: value, offset }))
       const unreadable = records.filter((r) => r.problem !== undefined).map((record) => unreadableBlock(record, `kafka:${topic}`))
       const { epoch } = partition
-      return [ingester.readMessages({ source: `kafka:${topic}`, values }).then((blocks): Part => ({
-        partition, epoch, nextOffset, last: records.findLast((r) => r.problem === undefined), blocks: [...blocks, ...unreadable],
+      // Reading asks the database for the state of the cluster now and then.
+      return [persist(() => ingester.readMessages({ source: `kafka:${topic}`, values })).then((blocks): Part => ({
+        partition, epoch, fromOffset, nextOffset, last: records.findLast((r) => r.problem === undefined), blocks: [...blocks, ...unreadable],
       }))]
     }))
   }
@@ -143,7 +150,11 @@ export class TopicRun {
         const blocks = parts.flatMap((part) => part.blocks)
         const report = await persist(() => ingester.storeMessages({ source: `kafka:${topic}`, blocks, positions: [...steps.values()] }))
         this.#pace.stored(report.received, performance.now() - startedMs)
-        for (const [partition, step] of steps) partition.position = step
+        for (const { partition, epoch, nextOffset } of parts) {
+          partition.position = steps.get(partition)
+          // Else it was sent elsewhere meanwhile.
+          if (partition.epoch === epoch) partition.next = nextOffset
+        }
         stored(report, [...steps.keys()])
         return
       } catch (error) {
@@ -155,8 +166,9 @@ export class TopicRun {
   }
 }
 
-function stepOf({ partition, nextOffset, last, blocks }: Part): PositionStep {
+function stepOf({ partition, fromOffset, nextOffset, last, blocks }: Part): PositionStep {
   const from = partition.position
+  invariant(fromOffset === partition.next, 'records of a partition were left out', { partition: partition.name, fromOffset, next: partition.next })
   const records = blocks.reduce((sum, { block }) => sum + block.records, from?.records ?? 0)
   return { source: partition.name, from, next: nextOffset, fingerprint: last === undefined ? from?.fingerprint ?? '' : recordFingerprint(last), records }
 }
