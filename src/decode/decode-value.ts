@@ -2,8 +2,8 @@
  * One value as Kafka or an HTTP body brings it: JSON, NDJSON, an array or text lines, read like a finished input; or one protobuf message, known by
  * its wire signature. Never throws on input; at least one item per value.
  */
-import { isUtf8 } from 'node:buffer'
-import type { RejectionCode } from '../core/flow/flow-record.ts'
+import { isAscii, isUtf8 } from 'node:buffer'
+import type { Outcome, RejectionCode } from '../core/flow/flow-record.ts'
 import { createDecoder } from './decode-chunk.ts'
 import type { FastPath } from './decode-chunk.ts'
 import { ItemList, type DecodedItem, type ItemPlace } from './item-list.ts'
@@ -22,6 +22,9 @@ export interface ValueOptions {
 
 const DEFAULT_MAX_BYTES = 16 << 20
 const DEFAULT_MAX_LINE_BYTES = 1 << 20
+const NEWLINE = 10
+/** Below, no line of a known log begins; protobuf messages do. */
+const FIRST_PRINTABLE = 32
 const OPEN_BRACKET = 91
 const OPEN_BRACE = 123
 /** A byte that text lines do not have and practically every protobuf message does. */
@@ -36,6 +39,13 @@ export function decodeValue(value: Buffer, options: ValueOptions = {}): DecodedI
   if (value.length === 0) {
     items.addBlank(place)
     return items.take()
+  }
+  if (options.kind !== 'protobuf' && options.fastPath !== undefined) {
+    const outcome = readOneLine(value, options.fastPath, maxLineBytes)
+    if (outcome !== undefined) {
+      items.addOutcome(1, 0, value.length, outcome)
+      return items.take()
+    }
   }
   if (options.kind !== 'protobuf' && isText(value)) return decodeText(value, maxLineBytes, options.fastPath)
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
@@ -53,6 +63,14 @@ export function decodeValue(value: Buffer, options: ValueOptions = {}): DecodedI
     items.addRejection(place, code, { bytes: value, ...(detail !== '' && { detail }) })
   }
   return items.take()
+}
+
+/** What most messages are: one line of ASCII, with or without its end. `undefined` for anything else. */
+function readOneLine(value: Buffer, fastPath: FastPath, maxLineBytes: number): Outcome | undefined {
+  const newline = value.indexOf(NEWLINE)
+  const end = newline < 0 ? value.length : newline
+  if ((newline >= 0 && newline !== value.length - 1) || end > maxLineBytes || (value[0] as number) < FIRST_PRINTABLE || !isAscii(value)) return undefined
+  return fastPath.read(value, 0, end)
 }
 
 const REFUSALS: Readonly<Record<'ambiguous' | 'foreign' | 'broken' | 'not-protobuf', readonly [RejectionCode, string]>> = {

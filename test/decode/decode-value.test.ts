@@ -1,6 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
+import type { Outcome } from '../../src/core/flow/flow-record.ts'
 import { createNormalizer } from '../../src/core/normalize/normalizer.ts'
 import { decodeValue, type ValueOptions } from '../../src/decode/decode-value.ts'
+import { createFastPath } from '../../src/decode/fast-path.ts'
+import { baseLines } from '../support/fuzz/base-lines.ts'
+import { mutateLine } from '../support/fuzz/mutate.ts'
 import { createRandom, rounds } from '../support/random.ts'
 import { AT, timestamp, flowFields, flow, goldmaneFlow, ipv4, record, antreaFlow, textBody, otlp } from '../support/protobuf-messages.ts'
 import { message, type WireField } from '../support/wire.ts'
@@ -217,3 +221,27 @@ describe('laws', () => {
     expect(values(message(...createRandom(1).shuffle(flowFields)))).toEqual([{ flow: FLOW }])
   })
 })
+
+test('what the byte path reads of a value, and what is read without it, are the same outcomes', () => {
+  const random = createRandom(21)
+  const groups = baseLines()
+  let direct = 0
+  for (let round = 0; round < rounds({ small: 2_000, full: 200_000 }); round++) {
+    const line = (): string => random.pick(random.pick(groups))
+    const text = random.chance(0.5) ? Buffer.from(line()) : mutateLine(random, line(), line())
+    const value = random.chance(0.2) ? Buffer.concat([text, Buffer.from(random.pick(['\n', '\r\n', '\n\n', '\n{}', ' ']))]) : text
+    const outcomes = (isFast: boolean): unknown[] => {
+      const normalizer = createNormalizer({ cluster: 'test' })
+      const items = decodeValue(value, isFast ? { fastPath: createFastPath(normalizer) } : {})
+      if (isFast) direct += items.filter((item) => item.outcome !== null).length
+      return items.map((item) => plainOutcome(item.problem ?? item.outcome ?? normalizer.normalize(item.value)))
+    }
+    expect({ round, outcomes: outcomes(true) }).toEqual({ round, outcomes: outcomes(false) })
+  }
+  expect(direct).toBeGreaterThan(0)
+})
+
+/** Without the numbers that only name objects of one process. */
+function plainOutcome(outcome: Outcome): unknown {
+  return outcome.kind === 'flow' ? { ...outcome, initiator: outcome.initiator.key, responder: outcome.responder.key } : outcome
+}
