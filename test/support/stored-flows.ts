@@ -4,7 +4,7 @@ import type { FlowRecord } from '../../src/core/flow/flow-record.ts'
 import { createNormalizer } from '../../src/core/normalize/normalizer.ts'
 import type { Normalizer } from '../../src/core/normalize/normalizer.ts'
 import { BatchWriter } from '../../src/pipeline/batch-writer.ts'
-import type { StoredBatch } from '../../src/pipeline/batch-writer.ts'
+import type { StoredBatch, WriterOptions } from '../../src/pipeline/batch-writer.ts'
 import { CollectedRecords } from '../../src/pipeline/collected-records.ts'
 import { RecordCollector } from '../../src/pipeline/record-collector.ts'
 import type { Database } from '../../src/store/db/database.ts'
@@ -22,8 +22,8 @@ export function collect(flows: readonly FlowRecord[]): CollectedRecords {
   return collected
 }
 
-export function createWriter(database: Database, clusterId: number, nowUs = START_US): BatchWriter {
-  return new BatchWriter(database, clusterId, { nowUs: () => nowUs, retry: { giveUpAfterMs: 20_000 } })
+export function createWriter(database: Database, clusterId: number, nowUs = START_US, options: Partial<WriterOptions> = {}): BatchWriter {
+  return new BatchWriter(database, clusterId, { nowUs: () => nowUs, retry: { giveUpAfterMs: 20_000 }, ...options })
 }
 
 /** Records by outcome. */
