@@ -67,11 +67,36 @@ export function decodeValue(value: Buffer, options: ValueOptions = {}): DecodedI
 
 /** What most messages are: one line of ASCII, with or without its end. `undefined` for anything else. */
 function readOneLine(value: Buffer, fastPath: FastPath, maxLineBytes: number): Outcome | undefined {
-  const newline = value.indexOf(NEWLINE)
-  const end = newline < 0 ? value.length : newline
-  if ((newline >= 0 && newline !== value.length - 1) || end > maxLineBytes || (value[0] as number) < FIRST_PRINTABLE || !isAscii(value)) return undefined
-  return fastPath.read(value, 0, end)
+  if (value.length > maxLineBytes || !isAscii(value)) return undefined
+  return new LineValues(value, fastPath).read(0, value.length)
 }
+
+/** Reads messages that lie one after the other in bytes that are all ASCII, without an object for each. */
+export class LineValues {
+  readonly #bytes: Buffer
+  readonly #fastPath: FastPath
+  /** The first line feed that was not passed; one search finds it for all messages before it. */
+  #newline = -1
+
+  constructor(bytes: Buffer, fastPath: FastPath) {
+    this.#bytes = bytes
+    this.#fastPath = fastPath
+  }
+
+  /** The outcome of the message [start, end), not empty and behind those asked for before; `undefined` when it is more than a line, or must be parsed. */
+  read(start: number, end: number): Outcome | undefined {
+    if (this.#newline < start) {
+      const found = this.#bytes.indexOf(NEWLINE, start)
+      this.#newline = found < 0 ? Infinity : found
+    }
+    const lineEnd = this.#newline < end ? this.#newline : end
+    if (lineEnd < end - 1 || (this.#bytes[start] as number) < FIRST_PRINTABLE) return undefined
+    return this.#fastPath.read(this.#bytes, start, lineEnd)
+  }
+}
+
+/** Longer messages are read with all checks of their length. */
+export const MAX_LINE_VALUE_BYTES = DEFAULT_MAX_LINE_BYTES
 
 const REFUSALS: Readonly<Record<'ambiguous' | 'foreign' | 'broken' | 'not-protobuf', readonly [RejectionCode, string]>> = {
   ambiguous: ['malformed-protobuf', 'the bytes fit several kinds of flow records'],

@@ -4,6 +4,7 @@
  * The part of ingest that needs no database: it runs beside the rest on a thread of its own (decode-pool.ts), or in place. In: DecodeRequests, in order.
  * Out: for each the blocks it gave, in order. Invariants: nothing throws on input; a block holds at most `maxRecords` records, or one piece of input.
  */
+import { isAscii } from 'node:buffer'
 import { buildHistory, vouchedHistory } from '../core/cluster/build-history.ts'
 import type { GrowingHistory } from '../core/cluster/build-history.ts'
 import { NO_HISTORY } from '../core/cluster/cluster-history.ts'
@@ -13,7 +14,7 @@ import { createNormalizer } from '../core/normalize/normalizer.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import { createDecoder } from '../decode/decode-chunk.ts'
 import type { Decoder, FastPath } from '../decode/decode-chunk.ts'
-import { decodeValue } from '../decode/decode-value.ts'
+import { decodeValue, LineValues, MAX_LINE_VALUE_BYTES } from '../decode/decode-value.ts'
 import { createFastPath } from '../decode/fast-path.ts'
 import type { DecodedItem } from '../decode/item-list.ts'
 import type { Confirmed } from './cluster-state.ts'
@@ -176,10 +177,14 @@ export class DecodeWork {
     const decodeOptions = { fastPath: this.#fastPath, ...(kind !== undefined && { kind }), ...(maxLineBytes !== undefined && { maxLineBytes }) }
     const blocks: LaneBlock[] = []
     let [start, read] = [0, 0]
+    const options: CollectOptions = { file: source, bounds, readBytes: (from, to) => buffer.subarray(start + from, start + to) }
+    const lines = kind === undefined && isAscii(buffer) ? new LineValues(buffer, this.#fastPath) : undefined
     for (let i = 0; i < ends.length; i++) {
-      const value = buffer.subarray(start, ends[i])
-      const options: CollectOptions = { file: source, bounds, readBytes: (from, to) => value.subarray(from, to) }
-      for (const item of decodeValue(value, decodeOptions)) this.#collector.add(item, options, isBody === true ? undefined : offsets[i])
+      const end = ends[i] as number
+      const outcome = end > start && end - start <= MAX_LINE_VALUE_BYTES ? lines?.read(start, end) : undefined
+      if (outcome === undefined || !this.#collector.addOutcome(outcome, options)) {
+        for (const item of decodeValue(buffer.subarray(start, end), decodeOptions)) this.#collector.add(item, options, isBody === true ? undefined : offsets[i])
+      }
       start = ends[i] as number
       // Between two messages only: a position lies there.
       if (this.#collector.windowRows >= MAX_WINDOW_ROWS) {

@@ -2,7 +2,7 @@ import { DEFAULT_RETENTION } from '../core/aggregate/retention.ts'
 import { US_PER_DAY } from '../core/base/time.ts'
 import { FlowBlockWriter } from '../core/flow/flow-block.ts'
 import type { FlowBlock } from '../core/flow/flow-block.ts'
-import type { CoverageEvent, FlowRecord, Rejection } from '../core/flow/flow-record.ts'
+import type { CoverageEvent, FlowRecord, Outcome, Rejection } from '../core/flow/flow-record.ts'
 import type { Normalizer } from '../core/normalize/normalizer.ts'
 import type { DecodedItem } from '../decode/item-list.ts'
 import type { RejectionRow, TotalRow } from '../store/write/insert-ingest-records.ts'
@@ -92,6 +92,19 @@ export class RecordCollector {
       this.#problems.addProblem(outcome)
       if (outcome.coverage !== null) this.#coverage.push(outcome.coverage)
     }
+  }
+
+  /** Adds a record that was read without an item; false, and nothing done, when it needs one: refused for its age, rejected. */
+  addOutcome(outcome: Outcome, { bounds }: CollectOptions): boolean {
+    if (outcome.kind === 'rejected' || (outcome.kind === 'flow' && refusalOf(outcome, bounds) !== undefined)) return false
+    this.#records++
+    if (outcome.kind === 'flow') {
+      this.#flows.add(outcome)
+      return true
+    }
+    this.#problems.addProblem(outcome)
+    if (outcome.coverage !== null) this.#coverage.push(outcome.coverage)
+    return true
   }
 
   /** What was collected since the last time, with the signs of incomplete observation that the normalizer met in flow records. */
