@@ -18,6 +18,7 @@ import { withRetry, withTransaction } from '../store/db/database.ts'
 import type { Database } from '../store/db/database.ts'
 import { selectPosition } from '../store/read/select-positions.ts'
 import type { Position } from '../store/read/select-positions.ts'
+import { advancePosition } from '../store/write/advance-position.ts'
 import { insertCoverageEvents } from '../store/write/insert-ingest-records.ts'
 import type { Ingester } from './ingest.ts'
 import type { IngestReport } from './ingest-report.ts'
@@ -25,6 +26,7 @@ import { KafkaPartition } from './kafka-partition.ts'
 import { findStart, positionName } from './kafka-position.ts'
 import type { OnReset } from './kafka-position.ts'
 import { TopicRun } from './kafka-topic.ts'
+import { TurnTaking } from './turn-taking.ts'
 
 /** Why storing or reading waits, in words of a closed list; `ok` when it does not. */
 export type KafkaCondition = 'starting' | 'ok' | 'brokers-away' | 'database-away'
@@ -73,7 +75,8 @@ const COMMIT_EVERY_MS = 2_000
 /** Pause before what the brokers or the database did not take is tried again; their own patience comes first. */
 const RETRY_MS = 1_000
 const PATIENCE_MS = 5_000
-
+/** Partitions whose start is looked for at a time. More: a large assignment begins sooner; fewer: less at once for the database and the brokers. */
+const ASSIGNED_AT_ONCE = 16
 /** How long the end waits for batches under way. What is cut off is committed or not, and the position tells which. */
 const STOP_MS = 10_000
 
@@ -136,35 +139,45 @@ export class KafkaIngest implements KafkaHandler {
   // ---- what the driver tells
 
   async assigned(assignments: readonly Assignment[]): Promise<readonly (TopicPartition & { readonly offset: number })[]> {
-    const ranges = new Map<string, readonly PartitionRange[]>()
-    const starts: (TopicPartition & { readonly offset: number })[] = []
     for (const assignment of assignments) this.#generations.set(keyOf(assignment), assignment.generation)
-    for (const assignment of assignments) {
-      // While the database or the brokers were waited for, it may have been revoked, and assigned anew: then the newer call sees to it.
-      if (!this.#isCurrent(assignment)) continue
-      try {
-        const partition = await this.#open(assignment)
-        let of = ranges.get(assignment.topic)
-        if (of === undefined) ranges.set(assignment.topic, of = await this.#patiently('brokers', () => this.#options.driver.ranges(assignment.topic), () => this.#isCurrent(assignment)))
-        const range = of.find((r) => r.partition === assignment.partition)
-        if (range !== undefined) {
-          partition.next = await this.#startOf(partition, range)
-          partition.highWatermark = range.latest
-        }
-        if (!this.#isCurrent(assignment)) continue
-        if (range !== undefined) starts.push({ topic: assignment.topic, partition: assignment.partition, offset: partition.next })
-        this.#partitions.set(keyOf(assignment), partition)
-      } catch (error) {
-        if (this.#isCurrent(assignment)) throw error
-      }
+    const ranges = new Map<string, Promise<readonly PartitionRange[]>>()
+    const rangesOf = (topic: string): Promise<readonly PartitionRange[]> => {
+      const known = ranges.get(topic) ?? this.#patiently('brokers', () => this.#options.driver.ranges(topic), () => assignments.some((at) => this.#isCurrent(at)))
+      ranges.set(topic, known)
+      return known
     }
+    const turns = new TurnTaking(ASSIGNED_AT_ONCE)
+    const starts = await Promise.all(assignments.map((assignment) => turns.take(() => this.#begin(assignment, rangesOf))))
     const read = assignments.filter((assignment) => this.#isCurrent(assignment))
     if (read.length > 0) this.#notice('assigned', `Reads ${listOf(read)}.`)
-    return starts
+    return starts.filter((start) => start !== undefined)
+  }
+
+  /** While the database or the brokers are waited for, it may be revoked, and assigned anew: then the newer call sees to it. */
+  async #begin(assignment: Assignment, rangesOf: (topic: string) => Promise<readonly PartitionRange[]>): Promise<(TopicPartition & { readonly offset: number }) | undefined> {
+    const { topic, partition: number } = assignment
+    const isWanted = (): boolean => this.#isCurrent(assignment)
+    if (!isWanted()) return undefined
+    try {
+      const partition = await this.#open(assignment)
+      const range = (await rangesOf(topic)).find((r) => r.partition === number)
+      if (range !== undefined) partition.next = await this.#startOf(partition, range)
+      if (!isWanted()) return undefined
+      this.#partitions.set(keyOf(assignment), partition)
+      // The driver starts at the beginning of a log of which neither the range nor a position is known.
+      return range === undefined && partition.position === undefined ? undefined : { topic, partition: number, offset: partition.next }
+    } catch (error) {
+      if (isWanted()) throw error
+      return undefined
+    }
   }
 
   #isCurrent(assignment: Assignment): boolean {
     return this.#generations.get(keyOf(assignment)) === assignment.generation
+  }
+
+  #isOwned(partition: KafkaPartition): boolean {
+    return this.#partitions.get(keyOf(partition)) === partition
   }
 
   revoked(partitions: readonly TopicPartition[]): void {
@@ -192,19 +205,24 @@ export class KafkaIngest implements KafkaHandler {
     if (partition === undefined || partition.generation !== at.generation) return
     partition.clear()
     this.#resume(partition)
-    const { topic, partition: number } = at
     if (at.offset < at.earliest) {
       this.#lost(partition, at.earliest - at.offset)
       partition.next = at.earliest
-      this.#options.driver.seek({ topic, partition: number, offset: partition.next })
+      this.#options.driver.seek({ topic: at.topic, partition: at.partition, offset: partition.next })
       return
     }
-    try {
-      partition.next = this.#afterReset(partition, at, `it ends at offset ${at.latest}`)
-      this.#options.driver.seek({ topic, partition: number, offset: partition.next })
-    } catch (error) {
-      this.#stop(error)
-    }
+    this.#goOn(partition, at).catch((error: unknown) => {
+      if (this.#isOwned(partition)) this.#stop(error)
+    })
+  }
+
+  /** The log was cut off while it was read. */
+  async #goOn(partition: KafkaPartition, at: OutOfRange): Promise<void> {
+    const offset = await this.#afterReset(partition, at, `it ends at offset ${at.latest}`)
+    if (!this.#isOwned(partition)) return
+    partition.clear()
+    partition.next = offset
+    this.#options.driver.seek({ topic: at.topic, partition: at.partition, offset })
   }
 
   status(status: { readonly isConnected: boolean; readonly text: string }): void {
@@ -226,11 +244,13 @@ export class KafkaIngest implements KafkaHandler {
     return this.#patiently('database', () => selectPosition(this.#options.database, ingester.clusterId, name), isWanted)
   }
 
-  async #startOf(partition: KafkaPartition, range: PartitionRange): Promise<number> {
+  async #startOf(partition: KafkaPartition, known: PartitionRange): Promise<number> {
     const { position } = partition
-    if (position === undefined) return this.#options.start === 'latest' ? range.latest : range.earliest
+    partition.highWatermark = known.latest
+    if (position === undefined) return this.#options.start === 'latest' ? this.#settle(partition, known.latest) : known.earliest
     const isWanted = (): boolean => this.#isCurrent(partition)
-    const { offset, lost, reset } = await this.#patiently('brokers', () => findStart(this.#options.driver, range, position), isWanted)
+    const { offset, lost, reset, range } = await this.#patiently('brokers', () => findStart(this.#options.driver, known, position, { isWanted }), isWanted)
+    partition.highWatermark = range.latest
     if (!isWanted()) return offset
     if (reset !== undefined) return this.#afterReset(partition, range, reset)
     if (lost > 0) this.#lost(partition, lost)
@@ -238,7 +258,7 @@ export class KafkaIngest implements KafkaHandler {
   }
 
   /** Where a partition goes on whose log is another one than was read before. */
-  #afterReset(partition: KafkaPartition, range: PartitionRange, why: string): number {
+  async #afterReset(partition: KafkaPartition, range: PartitionRange, why: string): Promise<number> {
     const { onReset } = this.#options
     const what = `Partition ${partition.partition} of topic ${partition.topic} was recreated or cut off: ${why}.`
     if (onReset === 'stop') {
@@ -246,7 +266,20 @@ export class KafkaIngest implements KafkaHandler {
     }
     this.#notice('reset', `${what} Going on at the ${onReset === 'earliest' ? 'beginning' : 'end'}.`)
     this.#note(partition, { type: 'gap', atUs: this.#options.nowUs(), node: '', lost: 0, detail: `Kafka topic ${partition.topic} partition ${partition.partition} was recreated or cut off` })
-    return onReset === 'earliest' ? range.earliest : range.latest
+    return this.#settle(partition, onReset === 'earliest' ? range.earliest : range.latest)
+  }
+
+  /**
+   * Stores where a partition goes on that passes over what is there: a later assignment, before anything was stored, must find it, or it would pass over
+   * what came meanwhile, too. Where somebody else moved the position first, that holds.
+   */
+  async #settle(partition: KafkaPartition, offset: number): Promise<number> {
+    const { name, ingester, position } = partition
+    const isWanted = (): boolean => this.#isCurrent(partition)
+    const step = { source: name, from: position, next: offset, fingerprint: '', records: position?.records ?? 0 }
+    const isMine = await this.#patiently('database', () => withTransaction(this.#options.database, (tx) => advancePosition(tx, ingester.clusterId, step)), isWanted)
+    partition.position = isMine ? step : await this.#storedPosition(ingester, name, isWanted)
+    return partition.position?.next ?? offset
   }
 
   #lost(partition: KafkaPartition, records: number): void {
@@ -264,7 +297,7 @@ export class KafkaIngest implements KafkaHandler {
   /** Somebody else moved the position: what waits here may be stored already. */
   async #fence(partition: KafkaPartition): Promise<void> {
     partition.clear()
-    const isOwned = (): boolean => this.#partitions.get(keyOf(partition)) === partition
+    const isOwned = (): boolean => this.#isOwned(partition)
     const position = await this.#storedPosition(partition.ingester, partition.name, isOwned).catch((error: unknown) => {
       if (isOwned()) throw error
       return undefined
@@ -276,8 +309,7 @@ export class KafkaIngest implements KafkaHandler {
     partition.clear()
     this.#resume(partition)
     this.#notice('fenced', `${listOf([partition])} was stored meanwhile by another process, or by a commit whose answer was lost; going on from its position.`)
-    const { topic, partition: number } = partition
-    this.#options.driver.seek({ topic, partition: number, offset: partition.next })
+    this.#options.driver.seek({ topic: partition.topic, partition: partition.partition, offset: partition.next })
   }
 
   // ---- storing
@@ -288,7 +320,7 @@ export class KafkaIngest implements KafkaHandler {
       run = new TopicRun({
         topic, ingester,
         partitions: () => [...this.#partitions.values()].filter((p) => p.topic === topic),
-        isOwned: (partition) => this.#partitions.get(keyOf(partition)) === partition,
+        isOwned: (partition) => this.#isOwned(partition),
         taken: (partition) => this.#resume(partition),
         fence: (partition) => this.#fence(partition),
         persist: (work) => this.#patiently('database', work),

@@ -4,6 +4,7 @@
  * A position remembers the last record that was stored by its offset, time and checksum. A topic that was deleted and made anew, or cut off by an unclean
  * leader election, has another record there or none; then the offset means nothing any more.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import type { KafkaDriver, KafkaRecord, PartitionRange, TopicPartition } from '../sources/kafka/kafka-driver.ts'
 import type { Position } from '../store/read/select-positions.ts'
@@ -26,20 +27,47 @@ export interface StartPoint {
   readonly offset: number
   readonly lost: number
   readonly reset: string | undefined
+  /** The log's range as asked for last. */
+  readonly range: PartitionRange
 }
 
+export interface FindStartOptions {
+  /** Ends the wait for the log's end early. */
+  readonly isWanted?: () => boolean
+  /** Default 1000. */
+  readonly pauseMs?: number
+}
+
+/**
+ * How often an end that lies before the position is asked for again. A leader that took over knows only after some moments how far the log was read, and a
+ * range may be older than the position: neither is another log.
+ */
+const MAX_ASKED = 10
+
 /** Finds where to go on after a position. Asks the brokers for the record that it remembers, if that is still there. */
-export async function findStart(driver: Pick<KafkaDriver, 'readRecord'>, at: PartitionRange, position: Position): Promise<StartPoint> {
+export async function findStart(
+  driver: Pick<KafkaDriver, 'readRecord' | 'ranges'>, at: PartitionRange, position: Position, options: FindStartOptions = {},
+): Promise<StartPoint> {
   const { next } = position
-  if (next > at.latest) return { offset: at.earliest, lost: 0, reset: `it ends at offset ${at.latest}, and everything up to ${next} was read before` }
+  const range = await rangeUpTo(driver, at, next, options)
+  if (next > range.latest) return { offset: range.earliest, lost: 0, reset: `it ends at offset ${range.latest}, and everything up to ${next} was read before`, range }
   const [offsetText, timeText, sum] = position.fingerprint.split(':')
   const offset = Number(offsetText)
-  if (sum !== undefined && offset >= at.earliest && offset < at.latest) {
+  if (sum !== undefined && offset >= range.earliest && offset < range.latest) {
     const record = await driver.readRecord({ topic: at.topic, partition: at.partition, offset })
     // Without a record of this very offset (compaction removed it) nothing can be said.
     const isOther = record?.offset === offset && record.problem === undefined && recordFingerprint(record) !== `${offset}:${timeText ?? ''}:${sum}`
-    if (isOther) return { offset: at.earliest, lost: 0, reset: `it holds another record at offset ${offset} than was read before` }
+    if (isOther) return { offset: range.earliest, lost: 0, reset: `it holds another record at offset ${offset} than was read before`, range }
   }
-  if (next < at.earliest) return { offset: at.earliest, lost: at.earliest - next, reset: undefined }
-  return { offset: next, lost: 0, reset: undefined }
+  if (next < range.earliest) return { offset: range.earliest, lost: range.earliest - next, reset: undefined, range }
+  return { offset: next, lost: 0, reset: undefined, range }
+}
+
+async function rangeUpTo(driver: Pick<KafkaDriver, 'ranges'>, at: PartitionRange, next: number, { isWanted, pauseMs = 1_000 }: FindStartOptions): Promise<PartitionRange> {
+  let range = at
+  for (let asked = 0; next > range.latest && asked < MAX_ASKED && isWanted?.() !== false; asked++) {
+    await sleep(pauseMs)
+    range = (await driver.ranges(at.topic)).find(({ partition }) => partition === at.partition) ?? range
+  }
+  return range
 }
