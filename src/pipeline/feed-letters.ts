@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeadLetterRecord, KafkaDriver } from '../sources/kafka/kafka-driver.ts'
+import { selectClusters } from '../store/read/select-clusters.ts'
 import { forwardLetters } from '../store/write/forward-letters.ts'
 import type { ForwardedLetter } from '../store/write/forward-letters.ts'
 import type { Database } from '../store/db/database.ts'
@@ -28,14 +29,16 @@ const MAX_DELAY_MS = 60_000
 export async function feedLetters({ database, driver, topic, onFailure, everyMs = 2_000 }: FeedOptions, signal: AbortSignal): Promise<void> {
   let failures = 0
   while (!signal.aborted) {
-    let fed = 0
+    let isMore = false
     try {
-      fed = await forwardLetters(database, BATCH_LETTERS, (letters) => driver.send(topic, letters.map(recordOf)))
+      for (const { id } of await selectClusters(database)) {
+        if (await forwardLetters(database, id, BATCH_LETTERS, (letters) => driver.send(topic, letters.map(recordOf))) === BATCH_LETTERS) isMore = true
+      }
       failures = 0
     } catch (error) {
       if (failures++ === 0) onFailure?.(`Dead letters cannot be copied to topic ${topic}: ${error instanceof Error ? error.message : String(error)} They stay in the table and are tried again.`)
     }
-    if (fed < BATCH_LETTERS) await sleep(Math.min(everyMs * 2 ** failures, MAX_DELAY_MS), undefined, { signal }).catch(() => undefined)
+    if (!isMore || failures > 0) await sleep(Math.min(everyMs * 2 ** failures, MAX_DELAY_MS), undefined, { signal }).catch(() => undefined)
   }
 }
 

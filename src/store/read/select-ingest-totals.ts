@@ -16,9 +16,9 @@ export async function selectIngestTotals(database: Queryable, clusterId?: number
   const { rows } = await database.query<Omit<IngestTotal, 'records'> & { records: string }>(
     `select clusters.name as cluster, source, format, outcome, reason, sum(records) as records
      from ingest_totals join clusters on clusters.id = ingest_totals.cluster_id
-     where $1::integer is null or cluster_id = $1
+     ${clusterId === undefined ? '' : 'where cluster_id = $1'}
      group by clusters.name, source, format, outcome, reason
-     order by clusters.name collate "C", source collate "C", format collate "C", outcome collate "C", reason collate "C"`, [clusterId ?? null],
+     order by clusters.name collate "C", source collate "C", format collate "C", outcome collate "C", reason collate "C"`, clusterId === undefined ? [] : [clusterId],
   )
   return rows.map((row) => ({ ...row, records: Number(row.records) }))
 }

@@ -100,7 +100,8 @@ async function deleteRows(database: Database, { name, dayUs }: Partition, need: 
   let deleted = 0
   while (signal?.aborted !== true) {
     const { rowCount } = await withRetry(() => database.query(
-      `delete from only ${name} where ctid = any (array(select ctid from only ${name} where cluster_id = $1 and last_at < ${timeParameter('$2')} limit ${SLICE_ROWS}))`,
+      `delete from only ${name}
+       where cluster_id = $1 and ctid = any (array(select ctid from only ${name} where cluster_id = $1 and last_at < ${timeParameter('$2')} limit ${SLICE_ROWS}))`,
       [need.clusterId, need.sinceUs],
     ))
     deleted += rowCount

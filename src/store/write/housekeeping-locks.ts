@@ -2,7 +2,8 @@ import type { Transaction } from '../db/database.ts'
 
 /** Advisory lock classes; the second key is made of the cluster and the start, or is the cluster. */
 const CLASSES = { 'fold-window': 0x666c_0001, 'fold-day': 0x666c_0002, 'fold-hour': 0x666c_0003, hour: 0x666c_0004, day: 0x666c_0005 } as const
-const HORIZON_CLASS = 0x666c_0006
+/** 0x666c_0006 is taken by cluster state. */
+const HORIZON_CLASS = 0x666c_0007
 
 /** What one worker at a time may rewrite: the rows of one (cluster, start). */
 export interface HousekeepingLock {
