@@ -30,7 +30,10 @@ export class ClusterLanes {
 
   /** A lane for a stream of so many bytes; for messages of an endless one, Infinity. */
   laneFor(sizeBytes: number): Promise<DecodeLane> {
-    if (this.#pool === undefined || this.#pool.size === 0 || sizeBytes < THREAD_BYTES) return this.#bring(this.#local ??= this.#opened(localLane(this.#options)))
+    if (this.#pool === undefined || this.#pool.size === 0 || sizeBytes < THREAD_BYTES) {
+      if (this.#local === undefined || this.#local.lane.isBroken) this.#local = this.#opened(localLane(this.#options))
+      return this.#bring(this.#local)
+    }
     this.#dropBroken()
     if (this.#threads.length < this.#pool.size) this.#threads.push(this.#opened(this.#pool.openLane(this.#options)))
     this.#next = (this.#next + 1) % this.#threads.length

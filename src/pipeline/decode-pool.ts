@@ -27,9 +27,9 @@ export interface ReadBlock {
 export interface DecodeLane {
   /** Whether chunks are worth being gathered before they are sent; then they must be the sender's to give away. */
   readonly isThread: boolean
-  /** Its thread ended: it answers no more, another lane must be opened. */
+  /** Its thread ended, or a request failed halfway: it answers no more, another lane must be opened. */
   readonly isBroken: boolean
-  /** Takes over the buffers of the request. Rejects only when the thread broke. */
+  /** Takes over the buffers of the request. Rejects only when the lane broke. */
   request(request: LaneRequest): Promise<readonly ReadBlock[]>
   close(): void
 }
@@ -38,13 +38,16 @@ export interface DecodeLane {
 export function localLane(options: LaneOptions): DecodeLane {
   const work = new DecodeWork(options)
   const reader = new FlowBlockReader()
+  let isBroken = false
   return {
     isThread: false,
-    isBroken: false,
+    get isBroken() { return isBroken },
     request: (request) => {
+      if (isBroken) return Promise.reject(broken(FAILED_BEFORE))
       try {
         return Promise.resolve(readBlocks(work.handle(request), reader))
       } catch (error) {
+        isBroken = true
         return Promise.reject(error instanceof Error ? error : new Error(String(error)))
       }
     },
@@ -85,11 +88,12 @@ interface OpenedLane {
   readonly lane: number
   /** Its blocks are read in the order of the answers. */
   readonly reader: FlowBlockReader
+  /** A request failed: blocks are missing, and records of it may be among those of the next. */
+  hasFailed: boolean
 }
 
 interface Waiting {
-  /** Of the lane. */
-  readonly reader: FlowBlockReader
+  readonly open: OpenedLane
   readonly resolve: (blocks: readonly ReadBlock[]) => void
   readonly reject: (error: Error) => void
 }
@@ -107,10 +111,10 @@ class DecodeThread {
   openLane(options: LaneOptions): DecodeLane {
     this.lanes++
     const worker = this.#worker ??= this.#start()
-    const open: OpenedLane = { worker, lane: this.#nextLane++, reader: new FlowBlockReader(identityAdopter()) }
+    const open: OpenedLane = { worker, lane: this.#nextLane++, reader: new FlowBlockReader(identityAdopter()), hasFailed: false }
     // A failure shows with the first real request.
     this.#send(open, { kind: 'open-lane', options }).catch(() => undefined)
-    const isBroken = (): boolean => this.#worker !== worker
+    const isBroken = (): boolean => this.#worker !== worker || open.hasFailed
     return {
       isThread: true,
       get isBroken() { return isBroken() },
@@ -126,10 +130,12 @@ class DecodeThread {
     await this.#worker?.terminate()
   }
 
-  #send({ worker, lane, reader }: OpenedLane, request: ThreadRequest['request']): Promise<readonly ReadBlock[]> {
+  #send(open: OpenedLane, request: ThreadRequest['request']): Promise<readonly ReadBlock[]> {
+    const { worker, lane } = open
     if (worker !== this.#worker) return Promise.reject(broken('it has ended'))
+    if (open.hasFailed && request.kind !== 'close-lane') return Promise.reject(broken(FAILED_BEFORE))
     const id = this.#nextId++
-    const answer = new Promise<readonly ReadBlock[]>((resolve, reject) => this.#waiting.set(id, { reader, resolve, reject }))
+    const answer = new Promise<readonly ReadBlock[]>((resolve, reject) => this.#waiting.set(id, { open, resolve, reject }))
     // What waits for an answer keeps the process running; an idle thread does not.
     worker.ref()
     worker.postMessage({ id, lane, request } satisfies ThreadRequest, buffersOf(request))
@@ -149,8 +155,15 @@ class DecodeThread {
     this.#waiting.delete(answer.id)
     if (this.#waiting.size === 0) this.#worker?.unref()
     if (waiting === undefined) return
-    if ('blocks' in answer) waiting.resolve(readBlocks(answer.blocks, waiting.reader))
-    else waiting.reject(new AppError('internal', `Decoding failed: ${answer.failure}`))
+    const { open } = waiting
+    try {
+      if ('failure' in answer) throw new AppError('internal', `Decoding failed: ${answer.failure}`)
+      if (open.hasFailed) throw broken(FAILED_BEFORE)
+      waiting.resolve(readBlocks(answer.blocks, open.reader))
+    } catch (error) {
+      open.hasFailed = true
+      waiting.reject(error as Error)
+    }
   }
 
   /** A thread that broke tells so twice: by its error, and by its exit when the next one may be at work already. */
@@ -162,6 +175,8 @@ class DecodeThread {
     this.#waiting.clear()
   }
 }
+
+const FAILED_BEFORE = 'a request before failed'
 
 /** Another lane can read the same input again: nothing of it was stored. */
 function broken(why: string, cause?: unknown): AppError {

@@ -231,6 +231,20 @@ async function child(mode: string): Promise<string> {
   })
 }
 
+test.each([['in place', () => localLane(OPTIONS)], ['on a thread', () => pool.openLane(OPTIONS)]] as const)('%s: after a request that failed halfway, a lane gives nothing of it to the next', async (_, open) => {
+  const lane = open()
+  const line = (seed: number): Uint8Array<ArrayBuffer> => new Uint8Array(Buffer.from(hubbleLines(createRandom(seed), 1)[0] as string))
+  // No input can do this: it stands for a bug behind a lane.
+  const broken = { byteLength: 0, buffer: { byteLength: 1 } } as unknown as Uint8Array<ArrayBuffer>
+  await lane.request({ kind: 'open-stream', stream: 9_001, start: { file: 'x', startByte: 0, isFinished: false, bounds: undefined, maxRecords: 1_000 } })
+  const failed = lane.request({ kind: 'push', stream: 9_001, chunks: [line(1), broken] })
+  const next = lane.request({ kind: 'push', stream: 9_001, chunks: [line(2)] })
+  await expect(failed).rejects.toThrow()
+  await expect(next).rejects.toMatchObject({ code: 'unavailable', retryable: true })
+  expect(lane.isBroken).toBe(true)
+  lane.close()
+})
+
 describe('the ends of threads', () => {
   test('a process ends although its threads are idle', async () => {
     expect(await child('idle')).toBe('[[1,1]]\n')

@@ -5,6 +5,7 @@
  * Ends (identity, address, pod, reporting node) repeat in almost every flow: a writer numbers them once and a block carries the ones that are new
  * since the block before, so the blocks of one writer are read in order by one reader. Invariant: what the reader gives back equals what was added.
  */
+import { invariant } from '../base/invariant.ts'
 import { presenceWindows } from './edge.ts'
 import { flowCode, flowFacts } from './flow-codes.ts'
 import type { FlowRecord, ObservedVerdict, Orientation, Protocol, Side, FlowFormat } from './flow-record.ts'
@@ -39,6 +40,8 @@ export interface FlowBlock {
   readonly isReset: boolean
   readonly identities: readonly Identity[]
   readonly ends: readonly NewEnd[]
+  /** Ends numbered up to and with this block. */
+  readonly endCount: number
   /** Last instants of the flows; Infinity and -Infinity without flows. */
   readonly minLastAtUs: number
   readonly maxLastAtUs: number
@@ -110,7 +113,7 @@ export class FlowBlockWriter {
     const block: FlowBlock = {
       flows: this.#flows,
       times: this.#times.slice(0, this.#flows * TIMES), words: this.#words.slice(0, this.#flows * WORDS),
-      isReset: this.#isReset, identities: this.#newIdentities, ends: this.#newEnds,
+      isReset: this.#isReset, identities: this.#newIdentities, ends: this.#newEnds, endCount: this.#ends.length,
       minLastAtUs: this.#minLastAtUs, maxLastAtUs: this.#maxLastAtUs, windowRows: this.#windowRows,
     }
     this.#flows = 0
@@ -170,7 +173,7 @@ export class FlowBlockWriter {
   }
 }
 
-/** Reads the blocks of one writer, in their order. */
+/** Reads the blocks of one writer, in their order; a block that is missing throws. */
 export class FlowBlockReader {
   readonly #adopt: (identity: Identity) => Identity
   #identities: Identity[] = []
@@ -188,6 +191,8 @@ export class FlowBlockReader {
     }
     for (const identity of block.identities) this.#identities.push(this.#adopt(identity))
     for (const { identity, ip, pod, node } of block.ends) this.#ends.push({ identity: this.#identities[identity] as Identity, ip, pod, node })
+    // A block that was left out would give the ends of its flows to others.
+    invariant(this.#ends.length === block.endCount, 'blocks of flows are read out of order', { read: this.#ends.length, written: block.endCount })
     return new FlowRows(block, this.#ends)
   }
 }

@@ -97,3 +97,14 @@ test('ends are sent once, until numbering starts anew; blocks before that stay r
   expect(ipsOf(firstRows, 0, 999)).toEqual(['10.0.0.0', '10.0.3.231'])
   expect(ipsOf(manyRows, 200_499)).toEqual([`10.3.${(200_499 >>> 8) & 255}.${200_499 & 255}`])
 })
+
+test('a block that is missing is noticed: its ends are those of later blocks, too', () => {
+  const [writer, reader] = [new FlowBlockWriter(), new FlowBlockReader()]
+  const block = (initiatorIp: string): FlowBlock => {
+    writer.add(flowRecord({ initiatorIp }))
+    return writer.take()
+  }
+  reader.read(block('10.0.0.1'))
+  block('10.0.0.2')
+  expect(() => reader.read(block('10.0.0.3'))).toThrow('out of order')
+})
