@@ -1,6 +1,7 @@
 import { AppError } from '../core/base/app-error.ts'
 import type { OpenedSource } from '../sources/source.ts'
 import type { PositionStep } from '../store/write/advance-position.ts'
+import type { BatchPace } from './batch-pace.ts'
 import type { BatchWriter, StoredBatch } from './batch-writer.ts'
 import { CollectedRecords } from './collected-records.ts'
 import type { DecodeLane, ReadBlock } from './decode-pool.ts'
@@ -24,7 +25,8 @@ export interface StreamContext {
   /** Where the stream is decoded. */
   readonly lane: DecodeLane
   readonly report: IngestReport
-  readonly batchRecords: number
+  /** Records per transaction; learns from each how long it took. */
+  readonly pace: BatchPace
   /** Told after every stored batch. */
   readonly onProgress: (() => void) | undefined
   /** Stops between two batches; what was stored stays stored. */
@@ -71,9 +73,9 @@ class StreamRun {
   }
 
   async run(): Promise<void> {
-    const { lane, batchRecords, bounds } = this.context
+    const { lane, pace, bounds } = this.context
     const { stream, source: { name, isFinished }, point: { startByte } } = this
-    await lane.request({ kind: 'open-stream', stream, start: { file: name, startByte, isFinished, bounds, maxRecords: batchRecords } })
+    await lane.request({ kind: 'open-stream', stream, start: { file: name, startByte, isFinished, bounds, maxRecords: pace.records } })
     try {
       for await (const chunk of this.source.chunks(startByte)) await this.read(chunk)
       await this.send()
@@ -122,7 +124,7 @@ class StreamRun {
   private async take(blocks: readonly ReadBlock[]): Promise<void> {
     for (const { block, rows } of blocks) {
       this.collected.add(block, rows)
-      if (this.collected.records >= this.context.batchRecords || this.collected.windowRows >= BATCH_WINDOW_ROWS) await this.flush()
+      if (this.collected.records >= this.context.pace.records || this.collected.windowRows >= BATCH_WINDOW_ROWS) await this.flush()
     }
     if (this.batchBytes >= BATCH_BYTES) await this.flush()
   }
@@ -144,7 +146,9 @@ class StreamRun {
     const next = collected.nextByte ?? this.position?.next ?? 0
     const fingerprint = point.contentDigest === undefined ? await positionFingerprint(source, next, isLast ? this.bytesRead : next) : ''
     const step: PositionStep = { source: point.positionName, from: this.position, next, fingerprint, records: this.records + collected.records }
+    const startedMs = performance.now()
     const stored = await context.writer.store(collected, { source: source.name, positions: [step], content })
+    context.pace.stored(collected.records, performance.now() - startedMs)
     this.position = step
     this.records = step.records
     this.report(stored, collected)

@@ -24,6 +24,7 @@ import type { PositionStep } from '../store/write/advance-position.ts'
 import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { LimitOptions } from './cluster-limits.ts'
+import { BatchPace } from './batch-pace.ts'
 import { ClusterLanes } from './cluster-lanes.ts'
 import { CollectedRecords } from './collected-records.ts'
 import type { DecodePool, ReadBlock } from './decode-pool.ts'
@@ -41,11 +42,8 @@ import { findResumePoint } from './resume-point.ts'
 import type { ResumePoint } from './resume-point.ts'
 import { retain } from './retain.ts'
 
-/**
- * Records per transaction at most. More: fewer commits and better grouping; fewer: less memory (about 1 KB each) and less to
- * repeat after a crash.
- */
-const BATCH_RECORDS = 20_000
+/** Records per transaction of files and bodies: begins with `records`, and finds what takes about `targetMs`. */
+const FILE_PACE = { records: 20_000, min: 5_000, max: 40_000, targetMs: 500 }
 /** Edge-window rows of one body at most, which is stored in one transaction: a flow of a day makes 289. About 500 bytes each. */
 const BODY_WINDOW_ROWS = 1_000_000
 
@@ -71,7 +69,7 @@ export interface IngesterOptions {
   readonly nowUs: () => number
   /** How long and how loudly to wait for the database. */
   readonly retry?: RetryOptions
-  /** Default 20000. */
+  /** Records per transaction of files and bodies, fixed; without, learnt from how long storing takes. */
   readonly batchRecords?: number
   /** How much the cluster may put into the store; default DEFAULT_LIMITS. */
   readonly limits?: LimitOptions
@@ -193,6 +191,7 @@ class DatabaseIngester implements Ingester {
   private readonly lanes: ClusterLanes
   private readonly writer: BatchWriter
   private readonly laneOptions: LaneOptions
+  private readonly pace: BatchPace
 
   constructor(database: Database, clusterId: number, options: IngesterOptions) {
     const { cluster, podCidrs = [], ownWorkloads = [], isBound = false, clusterAliases = [], nowUs } = options
@@ -201,6 +200,8 @@ class DatabaseIngester implements Ingester {
     this.options = options
     this.state = new LiveHistory(database, clusterId, { nowUs, isUnbounded: options.isAnyAge ?? false, vouched: options.vouched, latenessDays: options.retention?.latenessDays })
     this.laneOptions = { cluster, podCidrs, ownWorkloads, isBound, clusterAliases }
+    const { batchRecords } = options
+    this.pace = new BatchPace(batchRecords === undefined ? FILE_PACE : { records: batchRecords, min: batchRecords, max: batchRecords, targetMs: FILE_PACE.targetMs })
     this.lanes = new ClusterLanes(options.decodePool, this.laneOptions, this.state)
     this.writer = new BatchWriter(database, clusterId, { nowUs, retry: options.retry ?? {}, limits: options.limits, keepsFlows: options.keepsFlows })
   }
@@ -293,7 +294,7 @@ class DatabaseIngester implements Ingester {
 
   private async stream(source: OpenedSource, point: ResumePoint, { report, onProgress, signal, bounds }: FromOptions & { bounds?: TimeBounds | undefined }): Promise<void> {
     const lane = await this.lanes.laneFor(source.sizeBytes - point.startByte)
-    await ingestStream(source, point, { writer: this.writer, lane, report, batchRecords: this.options.batchRecords ?? BATCH_RECORDS, signal, onProgress, bounds })
+    await ingestStream(source, point, { writer: this.writer, lane, report, pace: this.pace, signal, onProgress, bounds })
   }
 
   private async storeBody(bytes: Buffer, digest: Buffer, options: BodyOptions): Promise<IngestReport> {

@@ -25,7 +25,7 @@ export interface Transaction extends Queryable {
 
 export interface Database extends Queryable {
   readonly pool: pg.Pool
-  /** Waits for running queries, then closes all connections. */
+  /** Waits for running queries, but not for ever (CLOSE_MS), then closes all connections. */
   close(): Promise<void>
 }
 
@@ -39,6 +39,11 @@ export interface DatabaseOptions {
   readonly onIdleError?: (error: Error) => void
 }
 
+/** A server that does not answer would keep a process from ending. Longer: slow queries may still end; shorter: orchestrators kill after 30 s. */
+const CLOSE_MS = 5_000
+/** A server that is gone without a word is noticed after this and some seconds. */
+const KEEP_ALIVE_MS = 10_000
+
 /** Opens a pool. Connects on first use. */
 export function openDatabase(options: DatabaseOptions): Database {
   const statementTimeoutMs = options.statementTimeoutMs ?? 60_000
@@ -51,17 +56,43 @@ export function openDatabase(options: DatabaseOptions): Database {
     idle_in_transaction_session_timeout: 2 * statementTimeoutMs,
     application_name: 'flowfence',
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
   })
+  const clients = new Set<pg.PoolClient>()
+  pool.on('connect', (client) => clients.add(client))
+  pool.on('remove', (client) => clients.delete(client))
   pool.on('error', (error) => options.onIdleError?.(error))
   return {
     pool,
     query: (text, values) => run(pool, text, values),
-    close: () => pool.end(),
+    close: () => {
+      // Also connections that were taken leave of in order are open until the server says so.
+      setTimeout(() => { for (const client of clients) cut(client) }, CLOSE_MS).unref()
+      return pool.end()
+    },
   }
+}
+
+/** pg offers no way to end a connection without the server's word. */
+function cut(client: pg.PoolClient): void {
+  (client as pg.PoolClient & { readonly connection: { readonly stream: { destroy(): void } } }).connection.stream.destroy()
 }
 
 async function run<Row>(on: pg.Pool | pg.PoolClient, text: string, values: readonly unknown[] = []): Promise<QueryResult<Row>> {
   const result = await on.query(text, [...values])
+  return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 }
+}
+
+/** Statements that are prepared at most: those of the program are far fewer. Beyond, a statement is parsed anew each time. */
+const MAX_PREPARED = 500
+const names = new Map<string, string>()
+
+/** As `run`; a statement with parameters is prepared once per connection, so that batch after batch it is not parsed and planned again. */
+async function runPrepared<Row>(on: pg.PoolClient, text: string, values: readonly unknown[] = []): Promise<QueryResult<Row>> {
+  let name = names.get(text)
+  if (name === undefined && values.length > 0 && names.size < MAX_PREPARED) names.set(text, name = `flowfence_${names.size}`)
+  if (name === undefined) return run(on, text, values)
+  const result = await on.query({ name, text, values: [...values] })
   return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 }
 }
 
@@ -74,7 +105,7 @@ export async function withTransaction<T>(database: Database, work: (tx: Transact
   let broken: unknown
   try {
     await client.query('begin')
-    const result = await work({ client, query: (text, values) => run(client, text, values) })
+    const result = await work({ client, query: (text, values) => runPrepared(client, text, values) })
     await client.query('commit')
     return result
   } catch (error) {
