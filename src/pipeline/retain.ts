@@ -82,9 +82,13 @@ function emptyReport(): HousekeepingReport {
   return { folded: 0, rolled: 0, expired: 0, watermarkLagUs: undefined, failures: [] }
 }
 
+/** A restart of the database fits; the next round comes in a minute anyway. */
+const PATIENCE_MS = 20_000
+
 async function attempt(report: HousekeepingReport, step: HousekeepingStep, work: () => Promise<void>): Promise<void> {
   try {
-    await work()
+    // Every step goes on where it stopped.
+    await withRetry(work, { giveUpAfterMs: PATIENCE_MS })
   } catch (error) {
     report.failures.push({ step, error })
   }
@@ -103,7 +107,7 @@ async function keepCluster(database: Database, clusterId: number, options: Round
     report.rolled += hours + days
     if (watermark.isBusy) report.watermarkLagUs = Math.max(report.watermarkLagUs ?? 0, nowUs - watermark.atUs)
   })
-  const clockUs = await clockOf(database, clusterId, nowUs).catch((error: unknown) => { report.failures.push({ step: 'expire-edges', error }) })
+  const clockUs = await withRetry(() => clockOf(database, clusterId, nowUs), { giveUpAfterMs: PATIENCE_MS }).catch((error: unknown) => { report.failures.push({ step: 'expire-edges', error }) })
   if (clockUs === undefined) return
   const cutoffs = cutoffsOf(clockUs, retention)
   await attempt(report, 'expire-edges', async () => {
