@@ -1,8 +1,8 @@
 /**
  *  dead letters of Kafka topics (table) ─► dead-letter topic
  *
- * The table is the truth: a letter is committed with the batch it was refused in, and copied to the topic afterwards, at least once. Key: topic and
- * offset, so that a compacted topic keeps each once. Any number of processes may feed.
+ * The table is the truth: a letter is committed with the batch it was refused in, and copied to the topic afterwards, at least once. Key: topic,
+ * offset and the letter's id, so that a compacted topic keeps each once. Any number of processes may feed.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeadLetterRecord, KafkaDriver } from '../sources/kafka/kafka-driver.ts'
@@ -42,9 +42,10 @@ export async function feedLetters({ database, driver, topic, onFailure, everyMs 
   }
 }
 
-function recordOf({ cluster, source, offset, format, reason, detail, sample, isComplete, rejectedAtMs }: ForwardedLetter): DeadLetterRecord {
+/** Records of one message, and messages of several partitions, share an offset: only the letter's id tells them apart. */
+function recordOf({ id, cluster, source, offset, format, reason, detail, sample, isComplete, rejectedAtMs }: ForwardedLetter): DeadLetterRecord {
   return {
-    key: `${source}@${offset}`, value: Buffer.from(sample),
+    key: `${source}@${offset}#${id}`, value: Buffer.from(sample),
     headers: { cluster, source, offset, format, reason, detail, 'is-complete': String(isComplete), 'rejected-at': new Date(rejectedAtMs).toISOString() },
   }
 }

@@ -3,6 +3,8 @@ import type { Database } from '../db/database.ts'
 
 /** A dead letter of a Kafka topic on its way to the dead-letter topic. */
 export interface ForwardedLetter {
+  /** Of the letter: unique in the store. */
+  readonly id: string
   readonly cluster: string
   /** `kafka:<topic>`. */
   readonly source: string
@@ -23,14 +25,14 @@ export interface ForwardedLetter {
  */
 export async function forwardLetters(database: Database, clusterId: number, limit: number, send: (letters: readonly ForwardedLetter[]) => Promise<void>): Promise<number> {
   return withTransaction(database, async (tx) => {
-    const { rows } = await tx.query<Omit<ForwardedLetter, 'rejectedAtMs' | 'isComplete'> & { id: string; is_complete: boolean; rejected_ms: number }>(
+    const { rows } = await tx.query<Omit<ForwardedLetter, 'rejectedAtMs' | 'isComplete'> & { is_complete: boolean; rejected_ms: number }>(
       `select letters.id, clusters.name as cluster, source, byte as offset, format, reason, detail, sample, is_complete,
          (extract(epoch from rejected_at) * 1000)::float8 as rejected_ms
        from rejections letters join clusters on clusters.id = letters.cluster_id
        where cluster_id = $1 and not is_forwarded and source like 'kafka:%' order by letters.id limit $2 for update of letters skip locked`, [clusterId, limit],
     )
     if (rows.length === 0) return 0
-    await send(rows.map(({ id: _, is_complete: isComplete, rejected_ms: rejectedMs, ...rest }) => ({ ...rest, isComplete, rejectedAtMs: Math.round(rejectedMs) })))
+    await send(rows.map(({ is_complete: isComplete, rejected_ms: rejectedMs, ...rest }) => ({ ...rest, isComplete, rejectedAtMs: Math.round(rejectedMs) })))
     await tx.query('update rejections set is_forwarded = true where cluster_id = $1 and id = any ($2::bigint[])', [clusterId, rows.map((row) => row.id)])
     return rows.length
   })
