@@ -68,8 +68,15 @@ export async function storeBatch(database: Database, batch: Batch, options: Retr
   let attempts = 0
   return withRetry(async () => {
     // Of a batch whose commit got no answer, how many letters were kept is lost; all of them is the best that can be said.
-    if (attempts++ > 0 && await isCommitted(database, batch)) return { rejections: batch.rejections.length }
-    return withTransaction(database, (tx) => writeAll(tx, batch))
+    const lost = { rejections: batch.rejections.length }
+    if (attempts++ > 0 && await isCommitted(database, batch)) return lost
+    try {
+      return await withTransaction(database, (tx) => writeAll(tx, batch))
+    } catch (error) {
+      // The commit was still under way when it was asked for; what refuses the batch now may be the batch itself.
+      if (attempts > 1 && error instanceof AppError && error.code === 'conflict' && await isCommitted(database, batch)) return lost
+      throw error
+    }
   }, options)
 }
 
