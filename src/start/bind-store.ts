@@ -14,7 +14,6 @@ import { versionIdentityMap } from '../pipeline/identity-map.ts'
 import { observeStore } from '../pipeline/observed-traffic.ts'
 import { syncCluster, withoutBallast } from '../pipeline/sync.ts'
 import type { Database } from '../store/db/database.ts'
-import { pendingMigrations } from '../store/db/migrate.ts'
 import { findCluster } from '../store/read/select-clusters.ts'
 import { countDeadLetters, selectDeadLetters } from '../store/read/select-dead-letters.ts'
 import { selectRecommendation, selectRecommendations } from '../store/read/select-recommendations.ts'
@@ -22,6 +21,7 @@ import { ensureCluster } from '../store/write/ensure-cluster.ts'
 import { saveRecommendation } from '../store/write/save-recommendation.ts'
 import { nowUs } from './clock.ts'
 import type { OpenedDatabase } from './open-database.ts'
+import { readinessOf } from './readiness.ts'
 
 /** The commands' view of an opened database. */
 export function bindCliStore(opened: OpenedDatabase, { ingester: common, signal }: { ingester: Omit<IngesterOptions, 'cluster'> & { readonly retention: Retention }; signal: AbortSignal }): Store {
@@ -73,6 +73,7 @@ export function bindApiStore(
   database: Database, { ingesters, cluster: own }: { ingesters: Ingesters; cluster: string }, 
   { labelRules, signal, streamChecks }: { labelRules: LabelRulesConfig; signal: AbortSignal; streamChecks: () => readonly ReadinessCheck[] },
 ): ApiStore {
+  const checkDatabase = readinessOf(database)
   return {
     observe: (query) => observeStore(database, { ...query, labelRules }),
     ingestBody: async ({ cluster, body, ...rest }) => ingestReceived(await ingesters.of(cluster), body, { ...rest, signal }),
@@ -82,21 +83,6 @@ export function bindApiStore(
     deadLetters: async ({ cluster, ...query }) => selectDeadLetters(database, { ...query, clusterId: (await findCluster(database, cluster)).id }),
     saveState: async (state) => saveClusterState(database, (await ingesters.of(own)).clusterId, { ...state, source: 'api' }),
     stateSummary: async () => summarizeState(database, (await ingesters.of(own)).clusterId),
-    checkReadiness: async () => [...await checkReadiness(database), ...streamChecks()],
-  }
-}
-
-async function checkReadiness(database: Database): Promise<readonly ReadinessCheck[]> {
-  try {
-    const pending = await pendingMigrations(database)
-    return [
-      { name: 'database', isReady: true, text: 'answers' },
-      { name: 'migrations', isReady: pending.length === 0, text: pending.length === 0 ? 'up to date' : `${pending.length} missing: run "flowfence migrate"` },
-    ]
-  } catch {
-    return [
-      { name: 'database', isReady: false, text: 'does not answer' },
-      { name: 'migrations', isReady: false, text: 'not known: the database does not answer' },
-    ]
+    checkReadiness: async () => [...await checkDatabase(), ...streamChecks()],
   }
 }

@@ -1,4 +1,5 @@
 /** The Kafka consumer of one process, as configured, with its dead-letter topic. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/settings.ts'
 import { AppError } from '../core/base/app-error.ts'
 import type { Events } from '../observe/events.ts'
@@ -31,6 +32,7 @@ export interface KafkaSource {
 /** Brokers restart and groups rebalance: so long a broken connection does not count against readiness. */
 const GRACE_MS = 30_000
 const OBSERVE_MS = 5_000
+const LETTERS_STOP_MS = 5_000
 
 /** Starts to consume. `undefined` where no topic is configured. AppError `usage` for files that cannot be read. */
 export async function startKafkaSource(database: Database, options: KafkaSourceOptions): Promise<KafkaSource | undefined> {
@@ -54,7 +56,8 @@ export async function startKafkaSource(database: Database, options: KafkaSourceO
   const stopping = new AbortController()
   let failure: string | undefined
   const consuming = ingest.run(stopping.signal).catch((error: unknown) => {
-    failure = error instanceof Error ? error.message : String(error)
+    // Anybody may ask for readiness: what a bug says is for the log.
+    failure = error instanceof AppError ? error.message : 'ended by an error; the log says which'
     logger.error({ source: 'kafka', ...(error instanceof AppError ? {} : { error }) }, failure)
     onFailed?.(error)
   })
@@ -62,14 +65,19 @@ export async function startKafkaSource(database: Database, options: KafkaSourceO
   const feeding = letters === undefined
     ? Promise.resolve()
     : feedLetters({ database, driver, topic: letters, onFailure: (text) => logger.warn({ source: 'kafka' }, text) }, stopping.signal)
-  const observing = setInterval(() => events.kafkaObserved(ingest.state), OBSERVE_MS)
+  const observing = setInterval(() => {
+    void ingest.refreshLag()
+    events.kafkaObserved(ingest.state)
+  }, OBSERVE_MS)
   observing.unref()
-  let readyUntilMs = performance.now() + GRACE_MS
+  // Not ready before it was connected once.
+  let readyUntilMs = -Infinity
   return {
     stop: async () => {
       clearInterval(observing)
       stopping.abort()
-      await Promise.all([consuming, feeding])
+      // Letters on their way to brokers that do not answer are sent again by the next run.
+      await Promise.all([consuming, Promise.race([feeding, sleep(LETTERS_STOP_MS, undefined, { ref: false })])])
       await driver.close()
     },
     check: () => {

@@ -89,10 +89,9 @@ export async function startService(database: Database, { config, version, logger
   return {
     server: listeners.main, tlsServer: listeners.tls, ingester, ingesters,
     stop: async () => {
-      await listeners.stop(GRACE_MS)
-      stopping.abort()
-      await streams?.stop()
-      await housekeeping.stop()
+      // All at once: each may take its time where the database or the brokers do not answer, and together they must end before they are killed.
+      const answered = listeners.stop(GRACE_MS).then(() => stopping.abort())
+      await Promise.all([answered, streams?.stop(), housekeeping.stop()])
       await common.decodePool.close()
       logger.info('stopped')
     },

@@ -13,10 +13,10 @@ function end(random: Random): object {
   }
 }
 
-/** `amount` lines within two hours from START_US, in time order, with a newline each. */
-export function hubbleLines(random: Random, amount: number): string[] {
+/** `amount` lines within two hours from `startUs`, in time order, with a newline each. */
+export function hubbleLines(random: Random, amount: number, startUs = START_US): string[] {
   return Array.from({ length: amount }, (_, i) => {
-    const time = new Date(START_US / 1000 + Math.floor((i / amount) * 7_200_000)).toISOString().replace('Z', `${String(i % 1_000_000).padStart(6, '0')}Z`)
+    const time = new Date(startUs / 1000 + Math.floor((i / amount) * 7_200_000)).toISOString().replace('Z', `${String(i % 1_000_000).padStart(6, '0')}Z`)
     const isOutside = random.chance(0.15)
     const flow = {
       time, uuid: `${i.toString(16).padStart(8, '0')}-0000-4000-8000-${random.int(2 ** 32).toString(16).padStart(12, '0')}`, verdict: random.chance(0.9) ? 'FORWARDED' : 'DROPPED',
@@ -29,9 +29,14 @@ export function hubbleLines(random: Random, amount: number): string[] {
   })
 }
 
+/** Two hours that end now, for processes with the clock of the machine. */
+export function recentStartUs(): number {
+  return Math.floor(Date.now() / 1000 - 7_200) * 1_000_000
+}
+
 /** Some flows among lines that are none: rejected or ignored each. */
-export function messyLines(random: Random, amount: number): string[] {
+export function messyLines(random: Random, amount: number, startUs = START_US): string[] {
   const others = ['\n', '{"flow":\n', '[1]\n', '{"lost_events":{"source":"PERF_EVENT_RING_BUFFER","num_events_lost":"3"},"node_name":"node-1","time":"2026-01-01T00:00:00Z"}\n',
     '{"some":"thing"}\n', 'level=info msg="not json" token=abc\n', '{"flow":{"time":"yesterday","verdict":"FORWARDED","Type":"L3_L4"}}\n']
-  return hubbleLines(random, amount).map((line) => (random.chance(0.2) ? random.pick(others) : line))
+  return hubbleLines(random, amount, startUs).map((line) => (random.chance(0.2) ? random.pick(others) : line))
 }

@@ -24,6 +24,8 @@ export interface StartedCli {
   /** Resolves with everything written to stderr once it holds the text; fails when the process ends before. */
   waitForStderr(text: string): Promise<string>
   waitForStdout(text: string): Promise<string>
+  /** Everything written to stderr so far. */
+  readonly stderr: () => string
   kill(signal: NodeJS.Signals): void
   /** Stops reading stdout, as `head` does. */
   closeStdout(): void
@@ -63,6 +65,7 @@ export function startCli(args: readonly string[], run: CliRun): StartedCli {
     pid: child.pid ?? 0,
     waitForStderr: (text) => waitFor('stderr', text),
     waitForStdout: (text) => waitFor('stdout', text),
+    stderr: () => texts.stderr,
     kill: (signal) => void child.kill(signal),
     closeStdout: () => void child.stdout.destroy(),
     result,
