@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 
 /** Folders that are made, not written. */
-const MADE = new Set(['.git', 'node_modules', 'dist', 'coverage', '.flowfence'])
+const MADE = new Set(['.git', 'node_modules', 'dist', 'coverage', '.flowfence', '.flowfence-kafka'])
 
 /** Every file of the repository by its path relative to the root, sorted; what is built or installed is left out. */
 export function listFiles(folder = ''): string[] {
