@@ -12,6 +12,7 @@ import { ingestReceived } from '../pipeline/ingest-received.ts'
 import type { Ingesters } from '../pipeline/ingesters.ts'
 import { versionIdentityMap } from '../pipeline/identity-map.ts'
 import { observeStore } from '../pipeline/observed-traffic.ts'
+import { reaggregate } from '../pipeline/reaggregate.ts'
 import { syncCluster, withoutBallast } from '../pipeline/sync.ts'
 import type { Database } from '../store/db/database.ts'
 import { findCluster } from '../store/read/select-clusters.ts'
@@ -51,6 +52,9 @@ export function bindCliStore(opened: OpenedDatabase, { ingester: common, signal 
       const { id } = await findCluster(database, cluster)
       return { letters: await selectDeadLetters(database, { clusterId: id, reason, limit }), totals: await countDeadLetters(database, id, { reason }) }
     },
+    reaggregate: (request) => reaggregate(database, {
+      ...request, podCidrs: common.podCidrs, ownWorkloads: common.ownWorkloads, maxIdentities: common.limits?.identities, retention, nowUs, signal,
+    }),
     sync: async ({ cluster, kubeconfig, context, onNotice, ...rest }) => {
       // The client's generated code takes half a second to load: only the command that needs it pays.
       const { watchCluster } = await import('../sources/kubernetes.ts')

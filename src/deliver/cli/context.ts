@@ -1,12 +1,14 @@
 import type { Readable } from 'node:stream'
 import type { RecommendationDocument } from '../../core/generate/recommendation.ts'
 import type { IdentityMap } from '../../core/flow/identity-map.ts'
+import type { ReaggregateReport } from '../../core/report/reaggregation.ts'
 import type { StateReport } from '../../pipeline/cluster-state.ts'
 import type { FollowRun } from '../../pipeline/follow-files.ts'
 import type { IngestProgress } from '../../pipeline/ingest.ts'
 import type { IngestReport } from '../../pipeline/ingest-report.ts'
 import type { ReplayReport } from '../../pipeline/replay-letters.ts'
 import type { ObservedTraffic } from '../../pipeline/observed-traffic.ts'
+import type { ReaggregateOptions } from '../../pipeline/reaggregate.ts'
 import type { SyncOptions } from '../../pipeline/sync.ts'
 import type { DeadLetter, DeadLetterTotals } from '../../store/read/select-dead-letters.ts'
 import type { IngestTotal } from '../../store/read/select-ingest-totals.ts'
@@ -29,6 +31,8 @@ export interface Store {
   replayLetters(request: LetterRequest & { readonly isBackfill: boolean }): Promise<ReplayReport>
   /** The newest dead letters, and how many there are. */
   deadLetters(request: LetterRequest & { readonly limit: number }): Promise<{ readonly letters: readonly DeadLetter[]; readonly totals: DeadLetterTotals }>
+  /** Rebuilds edges from raw flows; see pipeline/reaggregate.ts. */
+  reaggregate(request: Pick<ReaggregateOptions, 'cluster' | 'sinceUs' | 'untilUs' | 'isDryRun' | 'labelRules' | 'onProgress'>): Promise<ReaggregateReport>
   /** Stores what an API server tells until the signal. */
   sync(request: SyncRequest): Promise<void>
   close(): Promise<void>

@@ -12,6 +12,7 @@ import { demoCommand } from './commands/demo.ts'
 import { evalCommand } from './commands/eval.ts'
 import { ingestCommand } from './commands/ingest.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { reaggregateCommand } from './commands/reaggregate.ts'
 import { recommendCommand } from './commands/recommend.ts'
 import { serveCommand } from './commands/serve.ts'
 import { simulateCommand } from './commands/simulate.ts'
@@ -22,7 +23,7 @@ import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts'
 import { ReaderGone } from './output.ts'
 
 const COMMANDS: readonly AddCommand[] = [
-  demoCommand, serveCommand, ingestCommand, recommendCommand, checkCommand, evalCommand, syncCommand, simulateCommand, migrateCommand,
+  demoCommand, serveCommand, ingestCommand, recommendCommand, checkCommand, evalCommand, syncCommand, reaggregateCommand, simulateCommand, migrateCommand,
 ]
 
 /** Runs one command line (without node and script) and returns the exit code. */

@@ -6,15 +6,12 @@ import type { Identity } from '../../core/flow/identity.ts'
 import type { Queryable } from '../db/database.ts'
 import { timeParameter, timeUs } from '../db/time-columns.ts'
 
-export interface FlowQuery {
-  readonly clusterId: number
+export interface FlowRange {
   /** Last instants: half-open. */
   readonly sinceUs: number
   readonly untilUs: number
   /** Only flows that begin before this instant. */
   readonly firstBeforeUs?: number
-  /** Only flows of which one end at least is outside of the cluster. */
-  readonly isExternal?: boolean
 }
 
 /** Rows fetched at once. More: fewer round trips; fewer: less memory, about 500 bytes each. */
@@ -51,15 +48,14 @@ export class FlowSelector {
    * The flows of a range, in no order that can be relied on; each is shown by the same view, which is filled anew for the next. Memory is that of
    * FETCH_ROWS rows. `tx` must be a transaction; all of the flows are those that it saw at the first.
    */
-  async *read(tx: Queryable, query: Omit<FlowQuery, 'clusterId'>): AsyncGenerator<FlowView> {
+  async *read(tx: Queryable, query: FlowRange): AsyncGenerator<FlowView> {
     const cursor = `flows_${cursors++}`
     await tx.query(
       `declare ${cursor} no scroll cursor for
        select ${timeUs('f.last_at')} as last_us, f.lasted_us, f.initiator_end, f.responder_end, f.flows, f.port, f.initiator_port, f.facts, f.addresses
        from flows f where f.cluster_id = $1 and f.last_at >= ${timeParameter('$2')} and f.last_at < ${timeParameter('$3')}
-         and ($4::bigint is null or f.last_at - f.lasted_us * interval '1 microsecond' < ${timeParameter('$4')})
-         and (not $5::boolean or f.addresses <> '')`,
-      [this.#clusterId, query.sinceUs, query.untilUs, query.firstBeforeUs ?? null, query.isExternal ?? false],
+         and ($4::bigint is null or f.last_at - f.lasted_us * interval '1 microsecond' < ${timeParameter('$4')})`,
+      [this.#clusterId, query.sinceUs, query.untilUs, query.firstBeforeUs ?? null],
     )
     const view = new FlowView()
     for (;;) {
