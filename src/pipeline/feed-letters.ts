@@ -5,6 +5,7 @@
  * offset and the letter's id, so that a compacted topic keeps each once. Any number of processes may feed.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError } from '../core/base/app-error.ts'
 import type { DeadLetterRecord, KafkaDriver } from '../sources/kafka/kafka-driver.ts'
 import { selectClusters } from '../store/read/select-clusters.ts'
 import { forwardLetters } from '../store/write/forward-letters.ts'
@@ -36,13 +37,18 @@ export async function feedLetters({ database, driver, topic, onFailure, everyMs 
       }
       failures = 0
     } catch (error) {
-      if (failures++ === 0) onFailure?.(`Dead letters cannot be copied to topic ${topic}: ${error instanceof Error ? error.message : String(error)} They stay in the table and are tried again.`)
+      if (failures++ === 0) onFailure?.(`Dead letters cannot be copied to topic ${topic}: ${reasonOf(error)} They stay in the table and are tried again.`)
     }
     if (!isMore || failures > 0) await sleep(Math.min(everyMs * 2 ** failures, MAX_DELAY_MS), undefined, { signal }).catch(() => undefined)
   }
 }
 
 /** Records of one message, and messages of several partitions, share an offset: only the letter's id tells them apart. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AppError && error.code === 'not-found') return 'Kafka has no such topic, or this user may not see it. Create it, or correct FLOWFENCE_KAFKA_DEAD_LETTER_TOPIC.'
+  return error instanceof Error ? error.message : 'unknown'
+}
+
 function recordOf({ id, cluster, source, offset, format, reason, detail, sample, isComplete, rejectedAtMs }: ForwardedLetter): DeadLetterRecord {
   return {
     key: `${source}@${offset}#${id}`, value: Buffer.from(sample),

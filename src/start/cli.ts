@@ -103,7 +103,8 @@ async function serveUntil(signal: AbortSignal, opened: OpenedDatabase, options: 
     const service = await startService(opened.database, { ...options, ...(isReplica && { onFailed }) })
     await aborted(AbortSignal.any([signal, failed.signal]))
     await service.stop()
-    if (failure !== undefined) throw failure
+    // Reading had begun, so nothing is wrong with the command line: exit code 1, whatever the streams call it.
+    if (failure !== undefined) throw failure instanceof AppError ? new AppError('unavailable', failure.message, { cause: failure }) : failure
   } finally {
     await opened.close()
   }
