@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from '@jest/globals'
+import { DEFAULT_RETENTION } from '../../src/core/aggregate/retention.ts'
 import { createNormalizer } from '../../src/core/normalize/normalizer.ts'
 import { createDecoder } from '../../src/decode/decode-chunk.ts'
 import { createIngester } from '../../src/pipeline/ingest.ts'
@@ -54,7 +55,8 @@ function flatten(byFormat: Iterable<readonly [string, FormatCounts]>): Record<st
 test('a mixed stream of all formats: decoder, report, database and status endpoint count the same, by format and reason', async () => {
   const { database } = await createTestDatabase()
   const service = await startTestService({}, database)
-  const ingester = await createIngester(database, { cluster: 'test', nowUs: () => START_US, batchRecords: 700 })
+  // The lines are of many years: raw flows are kept that long, to be counted.
+  const ingester = await createIngester(database, { cluster: 'test', nowUs: () => START_US, batchRecords: 700, retention: { ...DEFAULT_RETENTION, rawDays: 36_500 } })
   const sum: Record<string, number> = {}
   const files: IngestReport[] = []
   for (let round = 0; round < rounds({ small: 3, full: 30 }); round++) {
