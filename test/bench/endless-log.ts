@@ -20,7 +20,8 @@ export interface EndlessLog {
 export function endlessLog(lines: readonly string[], minutesPerRound: number): EndlessLog {
   const text = `${lines.join('\n')}\n`
   const template = Buffer.from(text, 'latin1')
-  const uuids = [...text.matchAll(/"uuid":"/g)].map((m) => m.index + m[0].length)
+  // The last group: the simulator tells uuids of one log apart by the first.
+  const uuids = [...text.matchAll(/"uuid":"[0-9a-f-]{24}/g)].map((m) => m.index + m[0].length)
   const stamps = [...text.matchAll(STAMP)].map((m) => ({ at: m.index, minute: Math.floor(Date.parse(`${m[0]}:00Z`) / MINUTE_MS) }))
   const round = (number: number): Buffer => {
     const bytes = Buffer.from(template)

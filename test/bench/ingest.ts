@@ -50,7 +50,8 @@ export async function benchFiles({ database, folder, lines, report }: IngestBenc
   const ingest = async (keepsFlows: boolean): Promise<void> => {
     const ingester = await createIngester(database, { cluster: `bench-${clusters++}`, nowUs: () => Date.now() * 1000, isAnyAge: true, decodePool: pool, keepsFlows })
     const { received, stored } = await ingester.ingestFiles([path])
-    if (received !== count || stored === 0) throw new Error('not everything was stored')
+    // A few are ignored.
+    if (received !== count || stored < 0.9 * count) throw new Error(`only ${stored} of ${count} were stored`)
   }
   const raw = await medianSeconds(3, () => ingest(true))
   report({ name: '  file -> Postgres: raw flows and edge windows', value: count / raw, unit: 'lines/s' })
@@ -167,7 +168,7 @@ export async function benchLocks({ database, connectionString, folder, lines, re
   const children = Array.from({ length: WRITERS }, (_, i) => {
     // Their own uuids, the same edges and windows.
     const file = join(folder, `hot-${i}.ndjson`)
-    writeFileSync(file, `${lines.map((line) => line.replace(/"uuid":"......../g, `"uuid":"a${i}b${i}c${i}d${i}`)).join('\n')}\n`)
+    writeFileSync(file, `${lines.map((line) => line.replace(/("uuid":"[0-9a-f]{8}-)..../g, `$1a${i}b${i}`)).join('\n')}\n`)
     return spawn(process.execPath, [new URL('./scale-child.ts', import.meta.url).pathname, connectionString, cluster, file, '1', 'on', String(i)], { stdio: ['ignore', 'ignore', 'inherit'] })
   })
   let running = children.length

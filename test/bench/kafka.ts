@@ -113,7 +113,7 @@ async function storeSeconds(name: KafkaDriverName, { bench: { database }, broker
   const ingester = await createIngester(database, { cluster: `kafka-${clusters++}`, nowUs: () => Date.UTC(2026, 0, 2) * 1000, decodePool: pool })
   const driver = await createKafkaDriver(name, { brokers, clientId: 'bench', groupId: group, topics: [topic] })
   const done = new AbortController()
-  let [received, startedMs, endedMs] = [0, 0, 0]
+  let [received, stored, startedMs, endedMs] = [0, 0, 0, 0]
   const ingest = new KafkaIngest({
     database, driver, ingesterOf: () => Promise.resolve(ingester), start: 'earliest', onReset: 'stop', nowUs: () => Date.now() * 1000,
     onNotice: ({ event }) => {
@@ -121,6 +121,7 @@ async function storeSeconds(name: KafkaDriverName, { bench: { database }, broker
     },
     onStored: (report) => {
       received += report.received
+      stored += report.stored
       if (received < messages) return
       endedMs = performance.now()
       done.abort()
@@ -129,6 +130,7 @@ async function storeSeconds(name: KafkaDriverName, { bench: { database }, broker
   const seconds = await secondsOf(() => ingest.run(done.signal))
   await driver.close()
   await pool.close()
+  if (stored < 0.9 * messages) throw new Error(`only ${stored} of ${messages} were stored`)
   if (received !== messages || endedMs === 0) throw new Error(`${received} of ${messages} messages were stored in ${seconds} s`)
   return (endedMs - startedMs) / 1000
 }

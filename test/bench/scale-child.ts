@@ -23,7 +23,7 @@ for (let step = 0; step < Number(millions); step++) {
   const source = logSource(log, roundsPerStep, `${cluster}-${name}-${step}`)
   const offset = step * roundsPerStep
   const report = await ingester.ingestContent({ ...source, chunks: () => log.chunks(roundsPerStep, offset) }, { isBackfill: true })
-  if (report.duplicate > 0) throw new Error('the log repeats itself')
+  if (report.duplicate > report.received / 100) throw new Error('the log repeats itself')
   await retain(database, ingester.clusterId, nowUs())
   flows += report.received
   process.stdout.write(`${JSON.stringify({ flows, stored: report.stored, seconds: (performance.now() - startedMs) / 1000, rssMiB: process.memoryUsage.rss() / 2 ** 20 })}\n`)
