@@ -16,6 +16,7 @@ import { selectEdges } from '../../src/store/read/select-edges.ts'
 import { ensureCluster } from '../../src/store/write/ensure-cluster.ts'
 import { foldEdgeWindows } from '../../src/store/write/fold-edge-windows.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { classEnd } from '../support/observed-edges.ts'
 import { externalIdentity, flowRecord, randomFlows, START_US } from '../support/flow-records.ts'
 import { createRandom, rounds } from '../support/random.ts'
 import type { Random } from '../support/random.ts'
@@ -110,8 +111,9 @@ function* namelessLines(lines: Iterable<string>): Generator<string> {
   for (const line of lines) {
     const record = JSON.parse(line) as { flow?: Record<string, unknown> }
     if (record.flow === undefined) continue
-    // Not both: a flow without any end that could be a pod is ignored when it comes, and nothing is stored of it.
-    if (random.chance(0.7)) record.flow[random.pick(['source', 'destination'])] = random.chance(0.5) ? {} : { identity: 2, labels: ['reserved:world'] }
+    // One of two pods: a flow without any end that could be a pod is ignored when it comes, and nothing is stored of it.
+    const arePods = ['source', 'destination'].every((end) => JSON.stringify(record.flow?.[end] ?? {}).includes('"pod_name"'))
+    if (arePods && random.chance(0.7)) record.flow[random.pick(['source', 'destination'])] = random.chance(0.5) ? {} : { identity: 2, labels: ['reserved:world'] }
     if (random.chance(0.3)) for (const key of ['is_reply', 'reply', 'event_type', 'l4']) record.flow[key] = key === 'l4' ? withoutFlags(record.flow.l4) : undefined
     yield JSON.stringify(record)
   }
@@ -200,22 +202,51 @@ test('batches that come while it runs are neither lost nor counted twice, next t
   expect(await rowsOf(database, clusterId)).toEqual(await rowsOf(other, otherId))
 })
 
-test('killed anywhere, it leaves edges as they were or as they shall be, and a repeated run completes them', async () => {
+/** Two states between which the pods of `randomFlows` are known by their addresses. */
+async function learnPods(database: Database, clusterId: number): Promise<void> {
+  const metadata = (name: string, namespace?: string): object => ({ name, namespace, uid: `uid-${name}`, labels: { app: name }, creationTimestamp: '2025-11-01T00:00:00Z' })
+  const objects = [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: metadata('shop') }, { apiVersion: 'v1', kind: 'Node', metadata: metadata('node-1'), status: { addresses: [{ type: 'InternalIP', address: '192.168.0.1' }] } },
+    { apiVersion: 'v1', kind: 'Service', metadata: metadata('db', 'shop'), spec: { clusterIP: '10.96.0.1', ports: [] } },
+    ...Array.from({ length: 9 }, (_, i) => ({
+      apiVersion: 'v1', kind: 'Pod', metadata: metadata(`db-${i}`, 'shop'), spec: { nodeName: 'node-1', containers: [] },
+      status: { phase: 'Running', podIP: `10.0.2.${i}`, podIPs: [{ ip: `10.0.2.${i}` }], startTime: '2025-11-01T00:00:00Z' },
+    })),
+  ]
+  for (const [source, atUs] of [['before', START_US - 60 * DAY_US], ['after', NOW_US]] as const) await saveClusterState(database, clusterId, { objects, source, atUs })
+}
+
+test('killed anywhere, it leaves each day as it was or as it shall be, and a repeated run completes them', async () => {
   const random = createRandom(12)
+  const nobody = classEnd('unknown')
+  const flows = flowsOf(random, 4_000).map((flow) => (flow.responder.kind === 'pod' && flow.orientation !== 'unoriented' ? { ...flow, format: 'aws-vpc-cni' as const, responder: nobody, responderPod: '' } : flow))
+  const days = [0, 1, 2, 3].map((day) => ({ sinceUs: START_US + day * DAY_US, untilUs: START_US + (day + 1) * DAY_US }))
+  const read = async (database: Database, clusterId: number): Promise<string[][]> => Promise.all(days.map((range) => edgesOf(database, clusterId, range)))
+  const calm = await createTestDatabase()
+  const calmId = await ensureCluster(calm.database, 'test')
+  await store(calm.database, calmId, flows, 2_000)
+  const before = await read(calm.database, calmId)
+  await learnPods(calm.database, calmId)
+  await reaggregate(calm.database, { cluster: 'test', nowUs: () => NOW_US })
+  const after = await read(calm.database, calmId)
+  expect(after[0]).not.toEqual(before[0])
+  expect(after[0]?.some((edge) => edge.includes('db-3'))).toBe(true)
+
   const { database, connectionString } = await createTestDatabase()
   const clusterId = await ensureCluster(database, 'test')
-  await store(database, clusterId, flowsOf(random, 4_000), 2_000)
-  const before = await edgesOf(database, clusterId)
+  await store(database, clusterId, flows, 2_000)
+  await learnPods(database, clusterId)
   for (let kill = 0; kill < rounds({ small: 3, full: 40 }); kill++) {
     const child = spawn(process.execPath, [fileURLToPath(new URL('../support/reaggregate-child.ts', import.meta.url)), connectionString, 'test', String(NOW_US)], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(child.stdout, 'data')
     const timer = setTimeout(() => child.kill('SIGKILL'), random.int(1_500))
     await once(child, 'exit')
     clearTimeout(timer)
-    expect(await edgesOf(database, clusterId)).toEqual(before)
+    for (const [i, edges] of (await read(database, clusterId)).entries()) expect([JSON.stringify(before[i]), JSON.stringify(after[i])]).toContain(JSON.stringify(edges))
   }
   await reaggregate(database, { cluster: 'test', nowUs: () => NOW_US, retry: { giveUpAfterMs: 50_000 } })
-  expect(await edgesOf(database, clusterId)).toEqual(before)
+  expect(await read(database, clusterId)).toEqual(after)
+  expect(await rowsOf(database, clusterId)).toEqual(await rowsOf(calm.database, calmId))
 })
 
 describe('days that raw flows do not hold', () => {
