@@ -109,7 +109,7 @@ class KafkajsDriver implements KafkaDriver {
       // An idempotent producer that lost count stays confused: the next call gets a new one.
       this.#producing?.client.destroy()
       this.#producing = undefined
-      if (error instanceof Error && error.name === 'KafkaJSMetadataNotLoaded') throw unknownTopics([topic], [])
+      if (isMissingTopic(error)) throw unknownTopics([topic], [])
       throw this.#asAppError(error)
     }
   }
@@ -180,4 +180,13 @@ function teller(handler: KafkaHandler, options: KafkaOptions): (news: News) => v
 function failureText(error: unknown, delayMs: number | undefined, options: KafkaOptions): string {
   const { permanent, reason } = explain(error, options)
   return `${permanent?.message ?? unreachable(options.brokers, reason)} Trying again${delayMs === undefined ? '' : ` in ${delayMs / 1000} s`}.`
+}
+
+/** kafkajs tries again for a while, and wraps what it met at the end. */
+function isMissingTopic(error: unknown): boolean {
+  for (let e = error, depth = 0; typeof e === 'object' && e !== null && depth < 10; e = (e as { cause?: unknown }).cause, depth++) {
+    const { name, type } = e as { readonly name?: unknown, readonly type?: unknown }
+    if (name === 'KafkaJSMetadataNotLoaded' || type === 'UNKNOWN_TOPIC_OR_PARTITION') return true
+  }
+  return false
 }
