@@ -61,7 +61,7 @@ export interface KafkaObserved {
   readonly lag: number
 }
 
-export type KafkaEvent = 'assigned' | 'revoked' | 'fenced' | 'reset' | 'records-lost' | 'connection' | 'database'
+export type KafkaEvent = 'assigned' | 'revoked' | 'fenced' | 'reset' | 'records-lost' | 'connected' | 'connection' | 'database'
 
 export type HousekeepingStep = 'fold' | 'roll-up' | 'expire-edges' | 'expire-coverage' | 'expire-digests' | 'expire-flows' | 'partitions'
 
@@ -192,7 +192,7 @@ function createEvents(registry: Registry): Events {
 function createKafkaEvents(registers: Registry[]): Pick<Events, 'kafkaObserved' | 'kafkaNoticed'> {
   const kafkaPartitions = new Gauge({ name: 'flowfence_kafka_partitions', help: 'Partitions that this process owns: reading, or paused because enough of them is in memory.', labelNames: ['state'], registers })
   const kafkaLag = new Gauge({ name: 'flowfence_kafka_lag_records', help: 'Records of the partitions of this process that are not stored yet.', registers })
-  const kafkaEvents = new Counter({ name: 'flowfence_kafka_events_total', help: 'Assignments, fencings, resets, lost records, broken connections, waits for the database.', labelNames: ['event'], registers })
+  const kafkaEvents = new Counter({ name: 'flowfence_kafka_events_total', help: 'Joined groups (connected), assignments, fencings, resets, lost records, broken connections, waits for the database.', labelNames: ['event'], registers })
   return {
     kafkaObserved(event) {
       kafkaPartitions.set({ state: 'reading' }, event.partitions - event.paused)

@@ -52,7 +52,7 @@ export interface KafkaIngestOptions {
 }
 
 export interface KafkaNotice {
-  readonly event: 'assigned' | 'revoked' | 'fenced' | 'reset' | 'records-lost' | 'connection' | 'database'
+  readonly event: 'assigned' | 'revoked' | 'fenced' | 'reset' | 'records-lost' | 'connected' | 'connection' | 'database'
   readonly text: string
 }
 
@@ -227,7 +227,7 @@ export class KafkaIngest implements KafkaHandler {
 
   status(status: { readonly isConnected: boolean; readonly text: string }): void {
     this.#connection = status
-    this.#notice('connection', status.text)
+    this.#notice(status.isConnected ? 'connected' : 'connection', status.text)
   }
 
   // ---- positions

@@ -134,7 +134,7 @@ export class TopicRun {
       const { epoch } = partition
       // Reading asks the database for the state of the cluster now and then.
       return [persist(() => ingester.readMessages({ source: `kafka:${topic}`, values })).then((blocks): Part => ({
-        partition, epoch, fromOffset, nextOffset, last: records.findLast((r) => r.problem === undefined), blocks: [...blocks, ...unreadable],
+        partition, epoch, fromOffset, nextOffset, last: records.findLast((r) => r.problem === undefined), blocks: [...blocks, ...unreadable].map((read) => placed(read, partition.partition)),
       }))]
     }))
   }
@@ -184,4 +184,10 @@ function unreadableBlock({ offset, problem = '' }: KafkaRecord, source: string):
       inputErrors: [{ file: source, message: `unreadable-batch: ${problem}` }], lettersDropped: 0, nextByte: undefined, bytes: 0,
     },
   }
+}
+
+/** Dead letters say which partition they lie in. */
+function placed(read: ReadBlock, partition: number): ReadBlock {
+  const { block } = read
+  return block.rejections.length === 0 ? read : { ...read, block: { ...block, rejections: block.rejections.map((row) => ({ ...row, partition })) } }
 }

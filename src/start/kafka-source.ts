@@ -29,6 +29,9 @@ export interface KafkaSource {
   check(): StreamCheck
 }
 
+/** What goes as it should. */
+const QUIET: ReadonlySet<string> = new Set(['assigned', 'revoked', 'connected'])
+
 /** Brokers restart and groups rebalance: so long a broken connection does not count against readiness. */
 const GRACE_MS = 30_000
 const OBSERVE_MS = 5_000
@@ -50,7 +53,7 @@ export async function startKafkaSource(database: Database, options: KafkaSourceO
     },
     onNotice: ({ event, text }) => {
       events.kafkaNoticed({ event })
-      logger[event === 'assigned' || event === 'revoked' ? 'info' : 'warn']({ source: 'kafka', event }, text)
+      logger[QUIET.has(event) ? 'info' : 'warn']({ source: 'kafka', event }, text)
     },
   })
   const stopping = new AbortController()

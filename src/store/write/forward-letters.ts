@@ -6,7 +6,7 @@ export interface ForwardedLetter {
   /** Of the letter: unique in the store. */
   readonly id: string
   readonly cluster: string
-  /** `kafka:<topic>`. */
+  /** `kafka:<topic>/<partition>`. */
   readonly source: string
   /** Offset of the message in its partition. */
   readonly offset: string

@@ -21,6 +21,8 @@ export interface RejectionRow {
   readonly sample: string
   /** `sample` is the whole record as it came: it can be read again. */
   readonly isComplete: boolean
+  /** The partition of a topic: the letter's source is `kafka:<topic>/<partition>`. */
+  readonly partition?: number
 }
 
 /** Records received of one source, and the last instant of its newest flow. */
@@ -53,14 +55,15 @@ export async function insertRejections(
   if (rows.length === 0) return 0
   const { rowCount } = await tx.query(
     `insert into rejections (cluster_id, source, line, byte, format, reason, detail, sample, is_complete)
-     select $1, $2, line, byte, format, reason, detail, sample, is_complete
-     from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[]) with ordinality
-       as letters (line, byte, format, reason, detail, sample, is_complete, place)
+     select $1, $2 || part, line, byte, format, reason, detail, sample, is_complete
+     from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[], $11::text[]) with ordinality
+       as letters (line, byte, format, reason, detail, sample, is_complete, part, place)
      order by place
      limit greatest(0, $10::bigint - (select count(*) from rejections where cluster_id = $1 and rejected_at > now() - interval '1 minute'))`,
     [
       clusterId, storableText(source), rows.map((r) => r.line), rows.map((r) => r.byte), rows.map((r) => r.format), rows.map((r) => r.reason),
       rows.map((r) => storableText(r.detail)), rows.map((r) => storableText(r.sample)), rows.map((r) => r.isComplete), perMinute,
+      rows.map((r) => (r.partition === undefined ? '' : `/${r.partition}`)),
     ],
   )
   return rowCount
