@@ -42,6 +42,9 @@ const BATCH_WINDOW_ROWS = 250_000
 const LOCK_PATIENCE_MS = 60_000
 const LOCK_PAUSE_MS = 200
 
+/** One holds the locks of a day, one works, one makes identities known. */
+const CONNECTIONS = 3
+
 export interface ReaggregateOptions {
   readonly cluster: string
   /** Days that this range touches; without a bound, all. */
@@ -71,6 +74,9 @@ export interface ReaggregateProgress {
 
 /** AppError `not-found` without such a cluster, `unavailable` when stopped, `busy` when housekeeping does not let go of a day. */
 export async function reaggregate(database: Database, options: ReaggregateOptions): Promise<ReaggregateReport> {
+  if (database.pool.options.max < CONNECTIONS) {
+    throw new AppError('usage', `Rebuilding needs ${CONNECTIONS} connections to the database; FLOWFENCE_DATABASE_CONNECTIONS allows ${database.pool.options.max}.`)
+  }
   const { id } = await findCluster(database, options.cluster)
   const { sinceUs = -Infinity, untilUs = Infinity } = options
   const days = (await selectWindowDays(database, id)).filter((dayUs) => dayUs + US_PER_DAY > sinceUs && dayUs < untilUs)

@@ -10,7 +10,8 @@ import { saveClusterState } from '../../src/pipeline/cluster-state.ts'
 import { createIngester } from '../../src/pipeline/ingest.ts'
 import { reaggregate } from '../../src/pipeline/reaggregate.ts'
 import { retain } from '../../src/pipeline/retain.ts'
-import { rollUp } from '../../src/pipeline/rollup.ts'
+import { expireLevels, rollUp } from '../../src/pipeline/rollup.ts'
+import { openDatabase } from '../../src/store/db/database.ts'
 import type { Database } from '../../src/store/db/database.ts'
 import { selectEdges } from '../../src/store/read/select-edges.ts'
 import { ensureCluster } from '../../src/store/write/ensure-cluster.ts'
@@ -269,10 +270,27 @@ describe('days that raw flows do not hold', () => {
     expect(some.days.map(({ day }) => day.slice(0, 10))).toEqual(['2026-01-03'])
   })
 
-  test('a stopped run says so, and other rules of labels make a version of the identity map', async () => {
+  test('a day whose windows have expired is left alone, also when a late flow is not rolled up yet', async () => {
     const { database } = await createTestDatabase()
     const clusterId = await ensureCluster(database, 'test')
+    const at = (day: number, port: number): FlowRecord => flowRecord({ firstAtUs: START_US + day * DAY_US, port })
+    await store(database, clusterId, [at(0, 1), at(2, 2)])
+    await expireLevels(database, clusterId, { cutoffs: { rawUs: 0, windowsUs: START_US + 2 * DAY_US, hoursUs: 0, daysUs: 0 } })
+    await store(database, clusterId, [at(0, 3)])
+    const before = await edgesOf(database, clusterId)
+    const { days, olderEdges } = await reaggregate(database, { cluster: 'test', nowUs: () => NOW_US })
+    expect(days.map(({ day, outcome }) => [day.slice(0, 10), outcome])).toEqual([['2026-01-01', 'expired'], ['2026-01-03', 'rebuilt']])
+    expect(olderEdges).toEqual({ since: '2026-01-01T00:00:00Z', until: '2026-01-03T00:00:00Z' })
+    expect(await edgesOf(database, clusterId)).toEqual(before)
+  })
+
+  test('a stopped run says so, and other rules of labels make a version of the identity map', async () => {
+    const { database, connectionString } = await createTestDatabase()
+    const clusterId = await ensureCluster(database, 'test')
     await store(database, clusterId, [flowRecord()])
+    const narrow = openDatabase({ connectionString, maxConnections: 2 })
+    await expect(reaggregate(narrow, { cluster: 'test', nowUs: () => NOW_US })).rejects.toThrow('Rebuilding needs 3 connections to the database; FLOWFENCE_DATABASE_CONNECTIONS allows 2.')
+    await narrow.close()
     const options = { cluster: 'test', nowUs: () => NOW_US }
     await expect(reaggregate(database, { ...options, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'unavailable' })
     await expect(reaggregate(database, { ...options, cluster: 'nobody' })).rejects.toMatchObject({ code: 'not-found' })
