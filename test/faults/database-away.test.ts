@@ -1,5 +1,10 @@
 /** PostgreSQL is killed, stopped, refuses connections or is not there yet, while Kafka is read: everything waits, says so, and is stored once in the end. */
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { PoolClient } from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { openDatabase } from '../../src/store/db/database.ts'
@@ -14,7 +19,10 @@ import type { KafkaBroker } from '../support/kafka/kafka.ts'
 import { createRandom, rounds } from '../support/random.ts'
 import { kafkaDrivers } from '../support/kafka/drivers.ts'
 
+const run = promisify(execFile)
+const canMount = await mayMount()
 const PARTITIONS = 2
+const testFull = rounds({ small: 0, full: 1 }) === 0 ? test.skip : test
 
 describeKafka('PostgreSQL fails while Kafka is read', () => {
   let server: FaultDatabase
@@ -81,7 +89,7 @@ describeKafka('PostgreSQL fails while Kafka is read', () => {
     await until('the lag to be gone', async () => await one.metric('flowfence_kafka_lag_records') === 0)
   }, 400_000)
 
-  test('SIGTERM while PostgreSQL does not answer: the process ends in time, and the next one goes on without loss', async () => {
+  testFull('SIGTERM while PostgreSQL does not answer: the process ends in time, and the next one goes on without loss', async () => {
     const { database, connectionString } = await server.fresh()
     const topic = await newTopic()
     const lines = hubbleLines(createRandom(33), 1_500, recentStartUs())
@@ -99,7 +107,7 @@ describeKafka('PostgreSQL fails while Kafka is read', () => {
     await expectConserved(database, broker.topics, topic, lines)
   }, 400_000)
 
-  test('no connection left on the server: waits without giving up, then goes on', async () => {
+  testFull('no connection left on the server: waits without giving up, then goes on', async () => {
     const { database, connectionString } = await server.fresh()
     const topic = await newTopic()
     const lines = hubbleLines(createRandom(34), 1_000, recentStartUs())
@@ -127,31 +135,60 @@ describeKafka('PostgreSQL fails while Kafka is read', () => {
     expect(await outcomesOf(database)).toEqual({ stored: 1_000 })
     await one.ready()
   }, 400_000)
-})
 
-describeKafka('PostgreSQL at the start', () => {
-  test('away: waited for, and used when it is there; one that refuses ends the process with the next step', async () => {
-    const server = await startFaultDatabase()
+  test('away at the start: waited for; one that refuses ends the process with the next step', async () => {
+    const topic = await newTopic()
+    const { database, connectionString } = await server.fresh()
+    const { code, stderr } = await start(connectionString.replace(/:[^:@]+@/, ':wrong-password@'), topic).result
+    expect({ code, lines: stderr.trim().split('\n') }).toEqual({
+      code: 1, lines: ['flowfence: The database refuses: password authentication failed for user "postgres". Next step: check the user and password in DATABASE_URL.'],
+    })
+    await server.kill()
+    const lines = hubbleLines(createRandom(35), 200, recentStartUs())
+    await produceLines(broker.topics, topic, lines, PARTITIONS)
+    const one = start(connectionString, topic)
+    await sleep(2_000)
+    await server.start()
+    await expectConserved(database, broker.topics, topic, lines)
+    expect((await one.stop()).code).toBe(0)
+  }, 400_000)
+
+  const onSmallDisk = canMount ? testFull : test.skip
+  onSmallDisk(`the disk is full: waits until there is room, without losing what was read${canMount ? '' : ' (skipped: no tmpfs may be mounted here)'}`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'flowfence-disk-'))
+    const { rows } = await server.admin.query<{ data_directory: string }>('show data_directory')
+    const { uid } = await stat(rows[0]?.data_directory ?? '')
+    await run('mount', ['-t', 'tmpfs', '-o', `size=64m,mode=0700,uid=${uid}`, 'flowfence-test', folder])
     try {
-      const broker = await kafkaBroker()
-      const topic = topicName()
-      await broker.topics.create(topic)
-      const { database, connectionString } = await server.fresh()
-      const refused = startIngest({ databaseUrl: connectionString.replace(/:[^:@]+@/, ':wrong-password@'), brokers: broker.brokers, topic, group: topicName('group') })
-      const { code, stderr } = await refused.result
-      expect({ code, lines: stderr.trim().split('\n') }).toEqual({
-        code: 1, lines: ['flowfence: The database refuses: password authentication failed for user "postgres". Next step: check the user and password in DATABASE_URL.'],
-      })
-      await server.kill()
-      const lines = hubbleLines(createRandom(35), 200, recentStartUs())
-      await produceLines(broker.topics, topic, lines, 1)
-      const one = startIngest({ databaseUrl: connectionString, brokers: broker.brokers, topic, group: topicName('group') })
-      await sleep(3_000)
-      await server.start()
+      await server.admin.query(`create tablespace small location '${folder}'`)
+      const { database, connectionString } = await server.fresh('tablespace small')
+      const topic = await newTopic()
+      const lines = hubbleLines(createRandom(36), 6_000, recentStartUs())
+      const one = start(connectionString, topic)
+      await one.untilLogged('"assigned"')
+      await produceLines(broker.topics, topic, lines.slice(0, 500), PARTITIONS)
+      await until('the first part', async () => await received(database) >= 500, one.log)
+      const ballast = join(folder, 'ballast')
+      // Until nothing more fits.
+      await run('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=64k']).catch(() => undefined)
+      await produceLines(broker.topics, topic, lines.slice(500), PARTITIONS)
+      await one.untilLogged('No space left on device')
+      await one.untilReadiness('storing waits', ({ status, checks }) => status === 503 && checks.kafka === '!waits for the database')
+      await rm(ballast)
       await expectConserved(database, broker.topics, topic, lines)
+      await one.ready()
       expect((await one.stop()).code).toBe(0)
     } finally {
-      await server.end()
+      // The server holds files open there until it ends.
+      await run('umount', ['-l', folder])
     }
   }, 400_000)
 })
+
+async function mayMount(): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), 'flowfence-disk-'))
+  const isMounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'flowfence-test', folder]).then(() => true, () => false)
+  if (isMounted) await run('umount', [folder])
+  await rm(folder, { recursive: true })
+  return isMounted
+}
