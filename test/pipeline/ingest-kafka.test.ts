@@ -1,12 +1,10 @@
 /** The Kafka pipeline against a real broker and a real database: exactly once in effect. */
 import { afterEach, expect, test } from '@jest/globals'
-import { createIngester } from '../../src/pipeline/ingest.ts'
 import { readIngestStatus } from '../../src/pipeline/ingest-status.ts'
-import type { Database } from '../../src/store/db/database.ts'
-import { selectEdges } from '../../src/store/read/select-edges.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { START_US } from '../support/flow-records.ts'
 import { hubbleLines, messyLines } from '../support/hubble-lines.ts'
+import { plainEdges, produceLines, received, undisturbedEdges, until } from '../support/kafka/conservation.ts'
 import { describeKafka, kafkaBroker, topicName } from '../support/kafka/kafka.ts'
 import { startMember } from '../support/kafka-ingest.ts'
 import type { Member } from '../support/kafka-ingest.ts'
@@ -23,49 +21,13 @@ async function start(options: Parameters<typeof startMember>[0]): Promise<Member
   return member
 }
 
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + 60_000
-  while (!await done()) {
-    if (performance.now() > giveUpAt) throw new Error(`${what}: not within a minute`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
-async function received(database: Database): Promise<number> {
-  const { rows } = await database.query<{ n: string | null }>('select sum(records) as n from ingest_received')
-  return Number(rows[0]?.n ?? 0)
-}
-
-/** Edges without what differs between databases. */
-async function edgesOf(database: Database, cluster = 'test'): Promise<unknown> {
-  const { rows } = await database.query<{ id: number }>('select id from clusters where name = $1', [cluster])
-  return selectEdges(database, { clusterId: rows[0]?.id ?? -1 })
-}
-
-const plain = (edges: unknown): unknown => JSON.parse(JSON.stringify(edges, (key, value: unknown) => (key === 'index' ? undefined : value)))
-
-/** The edges of the same lines, ingested from one body without Kafka. */
-async function undisturbed(lines: readonly string[]): Promise<unknown> {
-  const { database } = await createTestDatabase()
-  const ingester = await createIngester(database, { cluster: 'test', nowUs: () => START_US + 7_200_000_000 })
-  await ingester.ingestBody(Buffer.from(lines.join('')), { source: 'http', maxBytes: 1 << 30 })
-  return plain(await edgesOf(database))
-}
-
-async function produceLines(broker: Awaited<ReturnType<typeof kafkaBroker>>, topic: string, lines: readonly string[], partitions: number): Promise<void> {
-  for (let partition = 0; partition < partitions; partition++) {
-    const own = lines.filter((_, i) => i % partitions === partition)
-    for (let at = 0; at < own.length; at += 200) await broker.topics.produce(topic, own.slice(at, at + 200), { partition })
-  }
-}
-
 describeKafka('Kafka ingest', () => {
   test('every record of three partitions is stored or counted once, and the positions stand behind the last one', async () => {
     const broker = await kafkaBroker()
     const topic = topicName()
     await broker.topics.create(topic, { partitions: 3 })
     const lines = messyLines(createRandom(1), 3_000)
-    await produceLines(broker, topic, lines, 3)
+    await produceLines(broker.topics, topic, lines, 3)
     const { database } = await createTestDatabase()
     const member = await start({ database, brokers: broker.brokers, topic, group: topicName('group') })
     await until('all records', async () => await received(database) >= lines.length)
@@ -75,7 +37,7 @@ describeKafka('Kafka ingest', () => {
     const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((a, b) => a + b, 0)
     expect(all).toBe(lines.length)
     expect(stored + duplicate + sum(rejected) + sum(ignored)).toBe(lines.length)
-    expect(plain(await edgesOf(database))).toEqual(await undisturbed(lines))
+    expect(await plainEdges(database)).toEqual(await undisturbedEdges(lines))
     const { rows } = await database.query<{ source: string, next: string }>('select source, next from positions order by source')
     expect(rows.map(({ source, next }) => [source.replace(/^kafka:[^/]+\//, ''), Number(next)])).toEqual([0, 1, 2].map((p) => [`${topic}/${p}`, 1_000]))
   }, 120_000)
@@ -86,16 +48,16 @@ describeKafka('Kafka ingest', () => {
     await broker.topics.create(topic, { partitions: 2 })
     const lines = hubbleLines(createRandom(2), 1_000)
     const { database } = await createTestDatabase()
-    await produceLines(broker, topic, lines.slice(0, 600), 2)
+    await produceLines(broker.topics, topic, lines.slice(0, 600), 2)
     const first = await start({ database, brokers: broker.brokers, topic, group: topicName('group') })
     await until('the first part', async () => await received(database) >= 600)
     await first.stop()
-    await produceLines(broker, topic, lines.slice(600), 2)
+    await produceLines(broker.topics, topic, lines.slice(600), 2)
     await start({ database, brokers: broker.brokers, topic, group: topicName('group') })
     await until('the rest', async () => await received(database) >= 1_000)
     const { rows } = await database.query<{ outcome: string, n: string }>('select outcome, sum(records) as n from ingest_totals group by outcome')
     expect(rows).toEqual([{ outcome: 'stored', n: '1000' }])
-    expect(plain(await edgesOf(database))).toEqual(await undisturbed(lines))
+    expect(await plainEdges(database)).toEqual(await undisturbedEdges(lines))
   }, 120_000)
 
   test('two processes that both believe they own a partition are fenced, and store everything once', async () => {
@@ -107,14 +69,14 @@ describeKafka('Kafka ingest', () => {
     const one = await start({ database, brokers: broker.brokers, topic, group: topicName('one'), batchRecords: 100, flushMs: 20 })
     const two = await start({ database, brokers: broker.brokers, topic, group: topicName('two'), batchRecords: 100, flushMs: 20 })
     await until('both to be assigned', () => Promise.resolve([one, two].every((m) => m.ingest.state.partitions === 1)))
-    await produceLines(broker, topic, lines, 1)
+    await produceLines(broker.topics, topic, lines, 1)
     await until('all records', async () => await received(database) >= lines.length)
     await Promise.all([one.stop(), two.stop()])
     expect([...one.notices, ...two.notices].map((n) => n.event)).toContain('fenced')
     expect(await received(database)).toBe(lines.length)
     const { rows } = await database.query<{ outcome: string, n: string }>('select outcome, sum(records) as n from ingest_totals group by outcome')
     expect(rows).toEqual([{ outcome: 'stored', n: '4000' }])
-    expect(plain(await edgesOf(database))).toEqual(await undisturbed(lines))
+    expect(await plainEdges(database)).toEqual(await undisturbedEdges(lines))
   }, 120_000)
 
   test('a topic that was made anew is noticed by its fingerprint and read from the beginning, or refused', async () => {
@@ -124,7 +86,7 @@ describeKafka('Kafka ingest', () => {
     const { database } = await createTestDatabase()
     const fill = async (part: readonly string[]): Promise<void> => {
       await broker.topics.create(topic)
-      await produceLines(broker, topic, part, 1)
+      await produceLines(broker.topics, topic, part, 1)
     }
     await fill(lines.slice(0, 200))
     const first = await start({ database, brokers: broker.brokers, topic, group: topicName('group') })
@@ -139,7 +101,7 @@ describeKafka('Kafka ingest', () => {
     const second = await start({ database, brokers: broker.brokers, topic, group: topicName('group') })
     await until('the second log', async () => await received(database) >= 600)
     expect(second.notices.map((n) => n.event)).toContain('reset')
-    expect(plain(await edgesOf(database))).toEqual(await undisturbed(lines))
+    expect(await plainEdges(database)).toEqual(await undisturbedEdges(lines))
     const { rows } = await database.query<{ type: string }>('select type from coverage_events')
     expect(rows).toEqual([{ type: 'gap' }])
   }, 120_000)
@@ -150,14 +112,14 @@ describeKafka('Kafka ingest', () => {
     const lines = hubbleLines(createRandom(5), 300)
     const { database } = await createTestDatabase()
     await broker.topics.create(topic)
-    await produceLines(broker, topic, lines.slice(0, 100), 1)
+    await produceLines(broker.topics, topic, lines.slice(0, 100), 1)
     const first = await start({ database, brokers: broker.brokers, topic, group: topicName('group'), start: 'latest' })
     await until('the assignment', () => Promise.resolve(first.ingest.state.partitions === 1))
     await first.stop()
-    await produceLines(broker, topic, lines.slice(100), 1)
+    await produceLines(broker.topics, topic, lines.slice(100), 1)
     await start({ database, brokers: broker.brokers, topic, group: topicName('group'), start: 'latest' })
     await until('what came meanwhile', async () => await received(database) >= 200)
-    expect(plain(await edgesOf(database))).toEqual(await undisturbed(lines.slice(100)))
+    expect(await plainEdges(database)).toEqual(await undisturbedEdges(lines.slice(100)))
   }, 120_000)
 
   test('a topic that was made anew is passed over once, not again with every assignment', async () => {
@@ -166,20 +128,20 @@ describeKafka('Kafka ingest', () => {
     const lines = hubbleLines(createRandom(6), 600)
     const { database } = await createTestDatabase()
     await broker.topics.create(topic)
-    await produceLines(broker, topic, lines.slice(0, 200), 1)
+    await produceLines(broker.topics, topic, lines.slice(0, 200), 1)
     const first = await start({ database, brokers: broker.brokers, topic, group: topicName('group') })
     await until('the first log', async () => await received(database) >= 200)
     await first.stop()
     await broker.topics.delete(topic)
     await broker.topics.create(topic)
-    await produceLines(broker, topic, lines.slice(200, 300), 1)
+    await produceLines(broker.topics, topic, lines.slice(200, 300), 1)
     const second = await start({ database, brokers: broker.brokers, topic, group: topicName('group'), onReset: 'latest' })
     await until('the assignment', () => Promise.resolve(second.ingest.state.partitions === 1))
     await second.stop()
-    await produceLines(broker, topic, lines.slice(300), 1)
+    await produceLines(broker.topics, topic, lines.slice(300), 1)
     const third = await start({ database, brokers: broker.brokers, topic, group: topicName('group'), onReset: 'latest' })
     await until('what came meanwhile', async () => await received(database) >= 500)
     expect([second, third].map((member) => member.notices.filter((n) => n.event === 'reset').length)).toEqual([1, 0])
-    expect(plain(await edgesOf(database))).toEqual(await undisturbed([...lines.slice(0, 200), ...lines.slice(300)]))
+    expect(await plainEdges(database)).toEqual(await undisturbedEdges([...lines.slice(0, 200), ...lines.slice(300)]))
   }, 120_000)
 })
