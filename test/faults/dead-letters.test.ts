@@ -54,19 +54,24 @@ describeOwnKafka('dead letters', () => {
     await until('the letters in the topic', async () => await heldBy(broker.topics, letters) === poison.length, one.log)
     await until('the table to know', async () => await waiting() === 0, one.log)
 
-    // Letters that come while the broker is away: they are in the table with the batch, and go out when it is back.
-    await broker.topics.produce(topic, ['{"broken":\n'])
-    await produceLines(broker.topics, topic, good.slice(200), 1)
-    await broker.nodes[0]?.kill()
-    await one.untilLogged('Kafka does not answer')
-    // Readiness has patience of half a minute.
-    if (rounds({ small: 0, full: 1 }) === 1) await one.untilReadiness('the brokers are away', ({ checks }) => checks.kafka === '!the brokers do not answer')
-    await broker.nodes[0]?.start()
-    await expectConserved(database, broker.topics, topic, [...good, ...poison])
-    await until('the last letter in the topic', async () => await waiting() === 0, one.log)
-    expect(await heldBy(broker.topics, letters)).toBe(poison.length + 1)
+    const isFull = rounds({ small: 0, full: 1 }) === 1
+    if (isFull) {
+      // Letters that come while the broker is away: they are in the table with the batch, and go out when it is back.
+      await broker.topics.produce(topic, ['{"broken":\n'])
+      await produceLines(broker.topics, topic, good.slice(200), 1)
+      await broker.nodes[0]?.kill()
+      await one.untilLogged('Kafka does not answer')
+      // Readiness has patience of half a minute.
+      await one.untilReadiness('the brokers are away', ({ checks }) => checks.kafka === '!the brokers do not answer')
+      await broker.nodes[0]?.start()
+      await expectConserved(database, broker.topics, topic, [...good, ...poison])
+      await until('the last letter in the topic', async () => await waiting() === 0, one.log)
+    }
     const reader = await startReader('platformatic', { brokers: broker.brokers, topics: [letters] })
-    await reader.until('all letters', () => reader.records.length > poison.length)
+    // A letter whose acknowledgement died with the broker is sent again, under the same key.
+    const distinct = (): number => new Set(reader.records.map(({ value }) => value?.toString())).size
+    await reader.until('all letters', () => distinct() === poison.length + (isFull ? 1 : 0))
+    if (!isFull) expect(reader.records.length).toBe(poison.length)
     const samples = reader.records.map(({ value }) => value?.toString() ?? '')
     await reader.stop()
     expect(samples.slice(0, 2)).toEqual(['{"flow":', '{"flow":{"a":1,}}'])
