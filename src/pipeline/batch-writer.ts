@@ -131,7 +131,7 @@ export class BatchWriter {
   private async storeNow(collected: CollectedRecords, target: WriteTarget): Promise<StoredBatch> {
     const range = collected.flowCount === 0 ? undefined : { min: collected.minLastAtUs, max: collected.maxLastAtUs }
     if (range !== undefined) {
-      if (this.keepsFlows) await ensureFlowPartitions(this.database, range, this.nowUs(), this.partitionedDays)
+      if (this.keepsFlows) await ensureFlowPartitions(this.database, daysOf(collected), this.nowUs(), this.partitionedDays)
       await withRetry(async () => {
         await this.recent.refresh(range)
         await this.limits.loadNodes()
@@ -249,6 +249,15 @@ export class BatchWriter {
   private newIdentities(): Identity[] {
     return this.ends.identities().filter((identity) => !this.storedIdentities.has(identity.index))
   }
+}
+
+/** UTC days of the flows' last instants. */
+function daysOf({ flows, minLastAtUs, maxLastAtUs }: CollectedRecords): Set<number> {
+  const first = Math.floor(minLastAtUs / US_PER_DAY)
+  const days = new Set([first, Math.floor(maxLastAtUs / US_PER_DAY)])
+  if (days.size === 1) return days
+  for (const rows of flows) for (let i = 0; i < rows.length; i++) days.add(Math.floor(rows.lastAtUs(i) / US_PER_DAY))
+  return days
 }
 
 function sumOf(totals: readonly TotalRow[]): number {

@@ -67,8 +67,9 @@ export function createHousekeeper(database: Database): Housekeeper {
   return {
     run: async (nowUs, options = {}) => {
       const report = emptyReport()
+      const today = Math.floor(nowUs / US_PER_DAY)
       // Ahead of the first batch of a day, which then finds its partition.
-      await attempt(report, 'partitions', () => ensureFlowPartitions(database, { min: nowUs, max: nowUs + US_PER_DAY }, nowUs, days))
+      await attempt(report, 'partitions', () => ensureFlowPartitions(database, [today, today + 1], nowUs, days))
       for (const { id } of await withRetry(() => selectClusters(database))) {
         if (options.signal?.aborted !== true) await keepCluster(database, id, { ...options, nowUs }, report)
       }

@@ -126,7 +126,7 @@ describe('what expires, and by whose clock', () => {
     const housekeeper = createHousekeeper(database)
     await housekeeper.run(NOW_US)
     // 8 days ago lies behind the live cluster's retention, not behind that of the slow one. Tomorrow is there before its first flow.
-    const days = ['19', '20', '21', '22', '23', '24', '25', '26', '27', '28']
+    const days = ['19', '24', '27', '28']
     expect(await partitions()).toEqual([...days.map((day) => `flows_202809${day}`), 'flows_default'])
     expect([await count(database, 'flows', live), await count(database, 'flows', slow)]).toEqual([2, 2])
     await createWriter(database, slow, NOW_US).store(collect([ago(0, 3)]), { source: 'test' })

@@ -17,7 +17,7 @@ test('recent days get partitions of their own, other times stay in the default o
   const writer = createWriter(database, clusterId, START_US + 3 * DAY_US)
   await writer.store(collect([
     flowRecord({ firstAtUs: START_US }), flowRecord({ firstAtUs: START_US + DAY_US - 1 }), flowRecord({ firstAtUs: START_US + DAY_US }),
-    flowRecord({ firstAtUs: START_US - 300 * DAY_US }), flowRecord({ firstAtUs: START_US + 300 * DAY_US }),
+    flowRecord({ firstAtUs: START_US - 500 * DAY_US }), flowRecord({ firstAtUs: START_US + 300 * DAY_US }),
   ]), { source: 'test' })
   expect(await rowsByPartition(database)).toMatchObject({ flows_20260101: 2, flows_20260102: 1, flows_default: 2 })
 })
@@ -30,7 +30,7 @@ test('rows of a day that lie in the default partition move when its partition is
   expect(await rowsByPartition(database)).toEqual({ flows_default: 500 })
   const writers = Array.from({ length: 4 }, () => createWriter(database, clusterId, START_US))
   await Promise.all(writers.map(async (writer, w) => {
-    for (let i = 0; i < 5; i++) await writer.store(collect([flowRecord({ firstAtUs: START_US + 1_000 * w + i }), flowRecord({ firstAtUs: START_US - 50 * DAY_US })]), { source: 'test' })
+    for (let i = 0; i < 5; i++) await writer.store(collect([flowRecord({ firstAtUs: START_US + 1_000 * w + i }), flowRecord({ firstAtUs: START_US - 500 * DAY_US })]), { source: 'test' })
   }))
   expect(await rowsByPartition(database)).toEqual({ flows_20260101: 520, flows_default: 20 })
 })

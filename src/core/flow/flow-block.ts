@@ -209,6 +209,11 @@ export class FlowRows {
     this.#ends = ends
   }
 
+  /** The last instant of the i-th flow, microseconds. */
+  lastAtUs(i: number): number {
+    return this.block.times[i * TIMES] as number
+  }
+
   /** Puts the i-th flow into `view`. */
   show(i: number, view: FlowView): void {
     const { times, words } = this.block

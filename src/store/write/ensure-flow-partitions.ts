@@ -3,21 +3,22 @@ import { formatTimeUs, US_PER_DAY } from '../../core/base/time.ts'
 import { withRetry, withTransaction } from '../db/database.ts'
 import type { Database } from '../db/database.ts'
 
-/** Days around now that get a partition of their own: as far back as late records are taken, and the next day. */
-const DAYS_BACK = 8
+/**
+ * Days around now that get a partition of their own: back to where files usually begin, and the next day. More: fewer rows in flows_default, which expire
+ * slowly, because they must be looked for; fewer: fewer tables.
+ */
+const DAYS_BACK = 400
 const DAYS_AHEAD = 1
 
 /**
- * Makes sure that each UTC day near `nowUs` that the range of last instants touches has its own partition of `flows`; other
+ * Makes sure that each of the UTC days (counted from 1970) that is near `nowUs` has its own partition of `flows`; other
  * times stay in flows_default. Rows of such a day that lie in flows_default are moved in the same transaction, so that no
  * reader misses them. `done` holds the days that this process need not look at again.
  */
-export async function ensureFlowPartitions(database: Database, range: { min: number, max: number }, nowUs: number, done: Set<number>): Promise<void> {
+export async function ensureFlowPartitions(database: Database, days: Iterable<number>, nowUs: number, done: Set<number>): Promise<void> {
   const today = Math.floor(nowUs / US_PER_DAY)
-  const first = Math.max(Math.floor(range.min / US_PER_DAY), today - DAYS_BACK)
-  const last = Math.min(Math.floor(range.max / US_PER_DAY), today + DAYS_AHEAD)
-  for (let day = first; day <= last; day++) {
-    if (done.has(day)) continue
+  for (const day of days) {
+    if (done.has(day) || day < today - DAYS_BACK || day > today + DAYS_AHEAD) continue
     await withRetry(() => createPartition(database, day * US_PER_DAY))
     done.add(day)
   }
