@@ -67,7 +67,7 @@ async function store(database: Database, clusterId: number, flows: readonly Flow
 }
 
 test('without news of the cluster the edges come out as they were, whether folded, rolled up or neither', async () => {
-  for (let seed = 1; seed <= rounds({ small: 2, full: 60 }); seed++) {
+  for (let seed = 1; seed <= rounds({ small: 1, full: 60 }); seed++) {
     const random = createRandom(seed)
     const { database } = await createTestDatabase()
     const clusterId = await ensureCluster(database, 'test')
@@ -237,7 +237,7 @@ test('killed anywhere, it leaves each day as it was or as it shall be, and a rep
   const clusterId = await ensureCluster(database, 'test')
   await store(database, clusterId, flows, 2_000)
   await learnPods(database, clusterId)
-  for (let kill = 0; kill < rounds({ small: 3, full: 40 }); kill++) {
+  for (let kill = 0; kill < rounds({ small: 1, full: 40 }); kill++) {
     const child = spawn(process.execPath, [fileURLToPath(new URL('../support/reaggregate-child.ts', import.meta.url)), connectionString, 'test', String(NOW_US)], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(child.stdout, 'data')
     const timer = setTimeout(() => child.kill('SIGKILL'), random.int(1_500))

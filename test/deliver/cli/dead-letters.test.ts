@@ -47,7 +47,7 @@ test('dead letters are listed, read again, and told when they stay', async () =>
 })
 
 test.each([
-  [['ingest'], 'Name at least one flow log, or - for standard input.'],
+  [['ingest'], 'Name at least one flow log, or - for standard input; or set FLOWFENCE_KAFKA_TOPICS, FLOWFENCE_HUBBLE_RELAY or FLOWFENCE_GOLDMANE to read streams.'],
   [['ingest', '--cluster-state', 'state.yaml', 'flows.ndjson'], 'Name it before --cluster-state, which takes every path behind it.'],
   [['ingest', '--dead-letters', 'flows.ndjson'], '--dead-letters reads what the database holds; leave out the files.'],
   [['ingest', '--reason', 'bad-port', 'flows.ndjson'], '--list and --reason belong to --dead-letters.'],
