@@ -3,10 +3,8 @@ import type { CoverageEvent } from '../core/flow/flow-record.ts'
 import type { RejectionRow } from '../store/write/insert-ingest-records.ts'
 import { addInputErrors, OutcomeCounts } from './ingest-report.ts'
 import type { InputError } from './ingest-report.ts'
+import { MAX_REJECTION_ROWS } from './record-collector.ts'
 import type { CollectedBlock } from './record-collector.ts'
-
-/** Dead letters kept of one batch; see RecordCollector. */
-const MAX_REJECTION_ROWS = 1_000
 
 /** The records of one batch before it is stored, from any number of blocks. */
 export class CollectedRecords {

@@ -11,8 +11,8 @@ import type { ReadBytes } from './dead-letters.ts'
 import { addInputError, OutcomeCounts } from './ingest-report.ts'
 import type { InputError } from './ingest-report.ts'
 
-/** Dead letters kept of one block. More: more that can be read again; fewer: less memory for a source of nothing but garbage. */
-const MAX_REJECTION_ROWS = 1_000
+/** Dead letters kept of one block, and of one batch. More: more that can be read again; fewer: less memory for a source of nothing but garbage. */
+export const MAX_REJECTION_ROWS = 1_000
 
 /** Flows outside these bounds are refused; `undefined` bounds take any time (files have no clock). */
 export interface TimeBounds {

@@ -4,7 +4,8 @@
  */
 import { AppError } from '../../../core/base/app-error.ts'
 import type { Request, Response } from 'express'
-import type { BodyOutcome, Events } from '../../../observe/events.ts'
+import type { BodyOutcome } from '../../../observe/events.ts'
+import { countReport } from '../../../pipeline/count-report.ts'
 import type { BodyKind, ReceivedBody } from '../../../pipeline/ingest-received.ts'
 import type { IngestReport } from '../../../pipeline/ingest-report.ts'
 import { BodySpool } from '../body-spool.ts'
@@ -77,7 +78,8 @@ class IngestPush {
       const report = await this.#receiveAndStore(req, res, mediaTypes)
       const seconds = (performance.now() - startedAt) / 1000
       events.bodyAnswered({ principal: principal.kind, outcome: 'ingested' })
-      countReport(report, seconds, events)
+      events.bodyIngested({ bytes: report.bytes, seconds })
+      countReport(report, 'http', events)
       const { received, stored, duplicate, bytes } = report
       logger.info({ principal: principal.name, cluster: principal.cluster, received, stored, duplicate, bytes, seconds: Number(seconds.toFixed(3)) }, 'body ingested')
       return report
@@ -148,23 +150,4 @@ function outcomeOf(error: unknown, req: Request): BodyOutcome {
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-function countReport(report: IngestReport, seconds: number, events: Events): void {
-  events.bodyIngested({ bytes: report.bytes, seconds })
-  for (const { type, events: seen, lost } of report.coverage) events.coverageNoted({ type, events: seen, lost })
-  events.deadLettersCounted(report.deadLetters)
-  const tooMany = report.rejected['too-many-identities'] ?? 0
-  for (const [limit, records] of [['identities', tooMany], ['dead-letters', report.deadLetters.notKept], ['nodes', report.nodesNotKept]] as const) {
-    if (records > 0) events.limitHit({ limit, records })
-  }
-  for (const [format, counts] of Object.entries(report.byFormat)) {
-    const count = (outcome: 'stored' | 'duplicate' | 'rejected' | 'ignored', reason: string, records: number): void => {
-      if (records > 0) events.recordsCounted({ source: 'http', format, outcome, reason, records })
-    }
-    count('stored', '', counts.stored)
-    count('duplicate', '', counts.duplicate)
-    for (const [reason, records] of Object.entries(counts.rejected)) count('rejected', reason, records)
-    for (const [reason, records] of Object.entries(counts.ignored)) count('ignored', reason, records)
-  }
 }
